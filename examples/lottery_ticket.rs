@@ -1,0 +1,247 @@
+//! The lottery ticket hypothesis, from dense weights to a winning ticket that runs sparse.
+//!
+//! Run it with `cargo run --release --example lottery_ticket`.
+
+use std::time::Instant;
+
+use ndarray::{Array2, ArrayView2};
+use tombola::data::Split;
+use tombola::dense::{DenseInference, DenseMlp, Initialisation, Optimizer, Orientation, Training};
+use tombola::mask::quantile;
+use tombola::measure::interleaved;
+use tombola::ticket::{Round, Scope, Search, Spread, Ticket};
+use tombola::{Isa, Mask, Result};
+
+fn main() -> Result<()> {
+    let start = Instant::now();
+    demo()?;
+    let (network, ticket) = claim()?;
+    speed(&network, &ticket)?;
+    println!("\nDone in {:.0} s.", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Part 1: one ticket, step by step, with training only simulated.
+fn demo() -> Result<()> {
+    const SPARSITY: f64 = 0.8;
+    println!("1. The idea: draw a ticket from a 100 → 50 → 10 network\n");
+    let initial = DenseMlp::initialise(&[100, 50, 10], Initialisation::TorchDefault, 42)?;
+    println!("   Step 1: save the initial weights              w₀ of fc1[0, 0] = {:+.4}", first(&initial));
+
+    let mut trained = initial.clone();
+    trained.add_noise(0.1, 42)?;
+    println!("   Step 2: train (simulated: add N(0, 1)·0.1)    w  of fc1[0, 0] = {:+.4}", first(&trained));
+
+    println!("   Step 3: mask what is not above the 0.8 quantile of the trained |w|");
+    let masks = trained
+        .weight_views()
+        .into_iter()
+        .map(|weight| Mask::above(weight, quantile(weight, SPARSITY)?))
+        .collect::<Result<Vec<_>>>()?;
+    for (index, (weight, mask)) in trained.weight_views().into_iter().zip(&masks).enumerate() {
+        let threshold = quantile(weight, SPARSITY)?;
+        println!(
+            "           fc{}: threshold {threshold:.4}, {} of {} stay",
+            index + 1,
+            mask.kept(),
+            mask.len()
+        );
+    }
+
+    let ticket = Ticket::new(initial, masks)?;
+    let rewound = ticket.rewound()?;
+    println!("   Step 4: rewind the survivors to w₀ and drop the rest");
+    let (kept, all) = (ticket.kept(), rewound.weights());
+    println!("\n   Winning ticket: {kept}/{all} weights ({:.0}%)\n", 100.0 * ticket.density());
+    Ok(())
+}
+
+fn first(network: &DenseMlp) -> f32 {
+    network.layers()[0].weight()[(0, 0)]
+}
+
+const SIZES: [usize; 4] = [64, 300, 100, 10];
+const SEEDS: u64 = 5;
+/// Five rounds at this rate leave 20% of the weights.
+const ROUNDS_TO_80: f64 = 5.0;
+const ROUNDS: usize = 15;
+const TRAINING: Training =
+    Training { optimizer: Optimizer::Adam { rate: 1.2e-3 }, batch: 60, epochs: 30, seed: 0 };
+/// The rounds that have their controls trained too.
+const COMPARED: [usize; 5] = [5, 8, 11, 13, 15];
+
+/// What one seed gives.
+struct Trial {
+    dense: Round,
+    one_shot: Contest,
+    rounds: Vec<Contest>,
+}
+
+/// A ticket beside its controls.
+struct Contest {
+    ticket: Round,
+    reinitialised: Round,
+    random_mask: Round,
+}
+
+/// Part 2: the hypothesis on handwritten digits. Returns a trained ticket for part 3.
+fn claim() -> Result<(DenseMlp, Ticket)> {
+    println!("2. The claim: {SIZES:?} on handwritten digits, {SEEDS} seeds, {TRAINING:?}\n");
+    let data = Split::digits()?;
+    let trials = std::thread::scope(|scope| {
+        let workers: Vec<_> = (1..=SEEDS)
+            .map(|seed| {
+                scope.spawn({
+                    let data = &data;
+                    move || trial(seed, data)
+                })
+            })
+            .collect();
+        let join =
+            |worker: std::thread::ScopedJoinHandle<'_, _>| worker.join().expect("a trial does not panic");
+        workers.into_iter().map(join).collect::<Result<Vec<Trial>>>()
+    })?;
+
+    println!(
+        "   Test accuracy in % at the epoch of lowest validation loss, and that epoch: mean ± standard deviation"
+    );
+    println!("   {:<22} {:>7}  {:>14} {:>13}", "", "weights", "accuracy", "epoch");
+    row("dense", trials.iter().map(|trial| &trial.dense));
+    println!("   one shot");
+    contest(trials.iter().map(|trial| &trial.one_shot));
+    let mut parted = None;
+    for index in 0..COMPARED.len() {
+        println!("   {} rounds", COMPARED[index]);
+        let [ticket, reinitialised, random] = contest(trials.iter().map(|trial| &trial.rounds[index]));
+        if parted.is_none() && reinitialised.is_clearly_below(&ticket) && random.is_clearly_below(&ticket) {
+            parted = Some(trials[0].rounds[index].ticket.ticket.density());
+        }
+    }
+    match parted {
+        Some(density) => println!(
+            "\n   Ticket and controls part (their bands of ±1 sd no longer touch) at {:.1}% sparsity.\n",
+            100.0 * (1.0 - density)
+        ),
+        None => println!("\n   On this data ticket and controls do not part at any sparsity tried.\n"),
+    }
+    let winner = trials.into_iter().next().expect("at least one seed").rounds.swap_remove(0).ticket;
+    Ok((winner.trained.history.best, winner.ticket))
+}
+
+fn trial(seed: u64, data: &Split) -> Result<Trial> {
+    let initial = DenseMlp::initialise(&SIZES, Initialisation::GlorotNormal, seed)?;
+    let search = Search::new(initial, Training { seed, ..TRAINING }, Scope::LayerWise, data);
+    let with_controls = |ticket: Round| {
+        // Seeds that no search uses.
+        let fresh = ticket.ticket.reinitialised(Initialisation::GlorotNormal, 1000 + seed)?;
+        let random = ticket.ticket.random_mask(1000 + seed)?;
+        Ok(Contest { ticket, reinitialised: search.train(fresh)?, random_mask: search.train(random)? })
+    };
+    let dense = search.dense()?;
+    let one_shot = with_controls(search.one_shot(&dense, 0.8)?)?;
+    let rounds = search.iterative(&dense, 1.0 - 0.2_f64.powf(1.0 / ROUNDS_TO_80), ROUNDS)?;
+    let compared = rounds.into_iter().enumerate().filter(|(index, _)| COMPARED.contains(&(index + 1)));
+    let rounds = compared.map(|(_, round)| with_controls(round)).collect::<Result<_>>()?;
+    Ok(Trial { dense, one_shot, rounds })
+}
+
+/// Prints a ticket and its controls, and returns their accuracies.
+fn contest<'a>(contests: impl Iterator<Item = &'a Contest> + Clone) -> [Spread; 3] {
+    [
+        row("  winning ticket", contests.clone().map(|contest| &contest.ticket)),
+        row("  fresh weights", contests.clone().map(|contest| &contest.reinitialised)),
+        row("  random mask", contests.map(|contest| &contest.random_mask)),
+    ]
+}
+
+fn row<'a>(name: &str, rounds: impl Iterator<Item = &'a Round> + Clone) -> Spread {
+    let accuracy: Spread = rounds.clone().map(|round| 100.0 * round.trained.test.accuracy).collect();
+    let epoch: Spread = rounds.clone().map(|round| round.trained.history.best_epoch() as f64).collect();
+    let density: Spread = rounds.map(|round| 100.0 * round.ticket.density()).collect();
+    println!(
+        "   {name:<22} {:>6.1}%  {:>14} {:>13}",
+        density.mean,
+        format!("{accuracy:.2}"),
+        format!("{epoch:.1}")
+    );
+    accuracy
+}
+
+const BATCHES: [usize; 3] = [1, 64, 512];
+const TIMING_ROUNDS: usize = 30;
+
+/// Part 3: the ticket as CSR, and what its sparsity is worth.
+fn speed(network: &DenseMlp, ticket: &Ticket) -> Result<()> {
+    println!(
+        "3. The speed: sparse against dense (faer, its best orientation), one thread, {}\n",
+        Isa::detect()?
+    );
+    println!(
+        "   {:<22} {:>8} {:>6} {:>11} {:>11}  {:<20} {:>9} {:>9}",
+        "network", "sparsity", "batch", "dense µs", "sparse µs", "speed-up (quartiles)", "|Δ| abs", "|Δ| rel"
+    );
+    let mut sizes = vec![compare("digits ticket", network, ticket.masks())?];
+    for (name, layers) in [("LeNet-300-100", &[784, 300, 100, 10][..]), ("1024×1024", &[1024, 1024])] {
+        let network = DenseMlp::initialise(layers, Initialisation::TorchDefault, 1)?;
+        for sparsity in [0.8, 0.9, 0.95] {
+            let masks = network.weight_views().into_iter().map(|weight| Mask::magnitude(weight, sparsity));
+            sizes.push(compare(name, &network, &masks.collect::<Result<Vec<_>>>()?)?);
+        }
+    }
+    println!(
+        "\n   Best of {TIMING_ROUNDS} interleaved rounds. |Δ|: largest difference of an output, absolute and"
+    );
+    println!("   relative to the largest output.\n");
+    println!("   {:<22} {:>8} {:>12} {:>12} {:>12}", "bytes", "sparsity", "dense", "CSR", "packed");
+    sizes.iter().for_each(|line| println!("{line}"));
+    Ok(())
+}
+
+/// Prints a line for each batch size, and returns one on the memory.
+fn compare(name: &str, network: &DenseMlp, masks: &[Mask]) -> Result<String> {
+    let mut pruned = network.clone();
+    pruned.apply_masks(masks)?;
+    let sparse = pruned.to_sparse(masks)?;
+    let sparsity = 100.0 * (1.0 - sparse.kept() as f64 / network.weights() as f64);
+    for batch in BATCHES {
+        let x = Array2::from_shape_fn((batch, network.inputs()), |(i, j)| ((i * 31 + j) as f32).sin());
+        let outputs = (batch, network.outputs());
+
+        let mut dense = Orientation::ALL.map(|orientation| DenseInference::new(&pruned, orientation));
+        let [mut y0, mut y1, mut y2, mut y] = [(); 4].map(|()| Array2::zeros(outputs));
+        let mut workspace = sparse.workspace(batch);
+        let [a, b, c] = &mut dense;
+        let timings = interleaved(
+            TIMING_ROUNDS,
+            &mut [
+                &mut || a.forward_into(x.view(), y0.view_mut()).expect("the shapes fit"),
+                &mut || b.forward_into(x.view(), y1.view_mut()).expect("the shapes fit"),
+                &mut || c.forward_into(x.view(), y2.view_mut()).expect("the shapes fit"),
+                &mut || sparse.forward_into(x.view(), y.view_mut(), &mut workspace).expect("the shapes fit"),
+            ],
+        );
+        let (sparse_time, dense_times) = timings.split_last().expect("four candidates");
+        let best =
+            dense_times.iter().min_by(|a, b| a.best().total_cmp(&b.best())).expect("three orientations");
+        let (absolute, relative) = difference(y.view(), y0.view());
+        println!(
+            "   {name:<22} {sparsity:>7.1}% {batch:>6} {:>11.1} {:>11.1}  {:<20} {absolute:>9.1e} {relative:>9.1e}",
+            1e6 * best.best(),
+            1e6 * sparse_time.best(),
+            sparse_time.speedup_over(best),
+        );
+    }
+    let layers = sparse.layers();
+    let [dense, csr, packed] = [
+        layers.iter().map(|layer| layer.dense_bytes()).sum::<usize>(),
+        layers.iter().map(|layer| layer.csr_bytes()).sum(),
+        layers.iter().map(|layer| layer.packed_bytes()).sum(),
+    ];
+    Ok(format!("   {name:<22} {sparsity:>7.1}% {dense:>12} {csr:>12} {packed:>12}"))
+}
+
+/// The largest absolute difference, and the same over the largest output.
+fn difference(y: ArrayView2<'_, f32>, expected: ArrayView2<'_, f32>) -> (f32, f32) {
+    let absolute = y.iter().zip(expected).fold(0.0_f32, |max, (y, expected)| max.max((y - expected).abs()));
+    (absolute, absolute / expected.fold(0.0, |max: f32, value| max.max(value.abs())))
+}

@@ -1,0 +1,127 @@
+//! The one door from mask × weight to CSR, and the checks of a CSR that comes from elsewhere.
+//!
+//! CSR (compressed sparse row) is `sprs`' [`CsMatI`] here, with 32-bit column indices and row pointers: each row's
+//! kept columns, ascending, and their values. It is the format that every other one is packed from and gives back.
+
+use ndarray::{Array2, ArrayView2};
+use sprs::CsMatI;
+
+use crate::{Error, ErrorKind, Mask, Result};
+
+/// A sparse weight matrix `[out, in]`: `sprs` compressed sparse rows with u32 indices and u32 row pointers.
+pub type Csr = CsMatI<f32, u32, u32>;
+
+impl Mask {
+    /// The kept weights of `weight` (`[out, in]`) as CSR, rows and columns ascending.
+    ///
+    /// The *mask* says what becomes an entry: a kept weight that happens to be 0.0 stays one, and a pruned weight
+    /// leaves nothing, whatever its value.
+    ///
+    /// ```
+    /// use tombola::Mask;
+    /// let mask = Mask::from_array(ndarray::array![[true, false], [true, true]].view());
+    /// let csr = mask.apply(ndarray::array![[0.0, 2.0], [3.0, 4.0]].view())?;
+    /// assert_eq!(csr.indices(), [0, 0, 1]);
+    /// assert_eq!(csr.data(), [0.0, 3.0, 4.0]);
+    /// # Ok::<(), tombola::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the shapes differ, or a dimension or the count of kept weights does not fit 32 bits.
+    pub fn apply(&self, weight: ArrayView2<'_, f32>) -> Result<Csr> {
+        let operation = "Mask::apply";
+        self.check_shape(operation, "weight", weight.dim())?;
+        let (rows, columns) = self.shape();
+        let kept = self.kept();
+        for (what, count) in [("rows", rows), ("columns", columns), ("kept weights", kept)] {
+            if u32::try_from(count).is_err() {
+                let expected = format!("at most {} {what}, to fit 32-bit CSR", u32::MAX);
+                return Err(Error::shape(operation, "weight", expected, count));
+            }
+        }
+        let mut pointers = Vec::with_capacity(rows + 1);
+        let mut indices = Vec::with_capacity(kept);
+        let mut values = Vec::with_capacity(kept);
+        pointers.push(0);
+        for (row, weights) in weight.rows().into_iter().enumerate() {
+            for column in self.row(row) {
+                indices.push(column as u32);
+                values.push(weights[column]);
+            }
+            pointers.push(indices.len() as u32);
+        }
+        CsMatI::try_new((rows, columns), pointers, indices, values).map_err(|(_, _, _, fault)| {
+            Error::new(ErrorKind::Structure, operation, "weight", "a valid CSR", fault)
+        })
+    }
+}
+
+/// The dense matrix `[out, in]` of a CSR, with 0.0 where nothing is stored.
+pub fn to_dense(csr: &Csr) -> Array2<f32> {
+    let mut dense = Array2::zeros(csr.shape());
+    for (row, entries) in csr.outer_iterator().enumerate() {
+        for (column, &value) in entries.iter() {
+            dense[(row, column)] = value;
+        }
+    }
+    dense
+}
+
+/// The mask of the entries of a CSR.
+pub fn mask(csr: &Csr) -> Mask {
+    let mut mask = Mask::none(csr.shape());
+    for (row, entries) in csr.outer_iterator().enumerate() {
+        for &column in entries.indices() {
+            mask.keep(row, column as usize);
+        }
+    }
+    mask
+}
+
+/// Bytes of the three arrays of a CSR.
+pub fn bytes(csr: &Csr) -> usize {
+    size_of_val(csr.data()) + size_of_val(csr.indices()) + size_of::<u32>() * (csr.rows() + 1)
+}
+
+/// Refuses what is not a CSR with a positive shape, pointers that rise from 0 to the count of entries, and columns
+/// that are in range and strictly ascend in each row. `sprs` can hold such matrices through its unchecked doors.
+pub(crate) fn check(operation: &'static str, csr: &Csr) -> Result<()> {
+    let fault = |expected: String, found: String| {
+        Err(Error::new(ErrorKind::Structure, operation, "weight", expected, found))
+    };
+    if !csr.is_csr() {
+        return fault("compressed rows (CSR)".into(), "compressed columns (CSC): call to_csr()".into());
+    }
+    if csr.rows() == 0 || csr.cols() == 0 {
+        return Err(Error::shape(operation, "weight", "at least one row and one column", csr.shape()));
+    }
+    let pointers = csr.proper_indptr();
+    if pointers.len() != csr.rows() + 1 {
+        return fault(format!("{} row pointers", csr.rows() + 1), pointers.len().to_string());
+    }
+    if csr.data().len() != csr.indices().len() || pointers[csr.rows()] as usize != csr.indices().len() {
+        let found = format!(
+            "{} values, {} columns and a last row pointer of {}",
+            csr.data().len(),
+            csr.indices().len(),
+            pointers[csr.rows()]
+        );
+        return fault("as many values as columns as the last row pointer says".into(), found);
+    }
+    for (row, bounds) in pointers.windows(2).enumerate() {
+        let &[start, end] = bounds else { unreachable!("windows(2) gives pairs") };
+        if start > end || end as usize > csr.indices().len() {
+            return fault("row pointers that do not fall".into(), format!("{start} then {end} at row {row}"));
+        }
+        let columns = &csr.indices()[start as usize..end as usize];
+        if let Some(pair) = columns.windows(2).find(|pair| pair[0] >= pair[1]) {
+            let what = if pair[0] == pair[1] { "duplicate" } else { "unsorted" };
+            let found = format!("{what} columns {} and {} in row {row}", pair[0], pair[1]);
+            return fault("columns that ascend within a row".into(), found);
+        }
+        if let Some(&last) = columns.last().filter(|&&last| last as usize >= csr.cols()) {
+            return fault(format!("columns below {}", csr.cols()), format!("column {last} in row {row}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Training by minibatches.
+
+use rand::seq::SliceRandom;
+
+use super::optimizer::Descent;
+use super::pass::Pass;
+use super::{DenseMlp, Evaluation, Optimizer, Samples};
+use crate::rng::{Stream, generator};
+use crate::{Error, Mask, Result};
+
+/// A recipe: everything that, with the data and the initial network, determines what training gives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Training {
+    /// How gradients become steps.
+    pub optimizer: Optimizer,
+    /// Samples of a step; the last step of an epoch takes what is left.
+    pub batch: usize,
+    /// Passes over the training samples, each in a new order.
+    pub epochs: usize,
+    /// Of the orders.
+    pub seed: u64,
+}
+
+/// One epoch, as seen when it has ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Epoch {
+    /// Mean training loss over the epoch's steps, in nats.
+    pub training_loss: f64,
+    /// On the validation samples.
+    pub validation: Evaluation,
+}
+
+/// What happened in a training run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct History {
+    /// First to last.
+    pub epochs: Vec<Epoch>,
+    /// The network as it was when the validation loss was lowest.
+    pub best: DenseMlp,
+    best_epoch: usize,
+}
+
+impl History {
+    /// The epoch, counted from 1, after which the validation loss was lowest (the first of equals): where early
+    /// stopping would have stopped.
+    pub fn best_epoch(&self) -> usize {
+        self.best_epoch
+    }
+}
+
+impl Training {
+    /// Trains a network in place on `training`, and watches it on `validation`, which has no say in the weights.
+    ///
+    /// With `masks` (one a layer) a pruned weight is exactly 0.0 before the first step and after every one.
+    ///
+    /// # Errors
+    /// When the recipe is out of range, the samples or the masks do not fit the network, or the loss is no longer
+    /// finite: the network is then left as it was at that step.
+    pub fn run(
+        &self,
+        mlp: &mut DenseMlp,
+        masks: Option<&[Mask]>,
+        training: Samples<'_>,
+        validation: Samples<'_>,
+    ) -> Result<History> {
+        let operation = "Training::run";
+        self.optimizer.check(operation)?;
+        for (name, value) in [("batch", self.batch), ("epochs", self.epochs)] {
+            if value == 0 {
+                return Err(Error::value(operation, name, "at least 1", value));
+            }
+        }
+        mlp.check_samples(operation, training).map_err(|error| error.within("training"))?;
+        mlp.check_samples(operation, validation).map_err(|error| error.within("validation"))?;
+        if let Some(masks) = masks {
+            mlp.apply_masks(masks)?;
+        }
+
+        let mut order: Vec<usize> = (0..training.labels.len()).collect();
+        let mut generator = generator(self.seed, Stream::Batches);
+        let mut pass = Pass::new(mlp, self.batch.min(order.len()));
+        let mut descent = Descent::new(self.optimizer, mlp, masks);
+        let mut history = History { epochs: Vec::new(), best: mlp.clone(), best_epoch: 0 };
+        let mut lowest = f64::INFINITY;
+        for epoch in 1..=self.epochs {
+            order.shuffle(&mut generator);
+            let mut loss = 0.0;
+            for batch in order.chunks(self.batch) {
+                pass.load(training, batch.iter().copied());
+                loss += pass.run(mlp) * batch.len() as f64;
+                descent.step(mlp, &pass.gradients);
+            }
+            let training_loss = loss / order.len() as f64;
+            if !training_loss.is_finite() {
+                let subject = format!("loss of epoch {epoch}");
+                return Err(Error::value(
+                    operation,
+                    subject,
+                    "a finite number (a lower rate?)",
+                    training_loss,
+                ));
+            }
+            let validation = mlp.evaluate(validation)?;
+            history.epochs.push(Epoch { training_loss, validation });
+            if validation.loss < lowest {
+                lowest = validation.loss;
+                history.best_epoch = epoch;
+                history.best.clone_from(mlp);
+            }
+        }
+        Ok(history)
+    }
+}

@@ -1,0 +1,197 @@
+//! Panels of columns, for batches.
+//!
+//! The batched product `Y = W·X` with `X` as `[in, samples]` reads one row of `X` for each kept weight. It is fast
+//! when those rows come from the first-level cache, so the columns are cut into panels whose rows of `X` fit there,
+//! and all of `W`'s rows are walked for one panel before the next begins.
+//!
+//! Within a panel rows are sorted by their length and taken [`PANEL_ROWS`] at a time. Their entries are interleaved
+//! as far as the shortest goes, then come the rests of the longer ones. Neighbours in the sorted order have nearly
+//! the same length, so rests are rare, loops end where the branch predictor expects them to, and nothing is padded:
+//! a padded slot would multiply 0 by an activation that may be infinite.
+
+use sprs::CsMatI;
+
+use super::CsrMatrix;
+use crate::csr::Csr;
+use crate::{Error, Result};
+
+/// Rows that are walked together: enough independent sums to hide the latency of a multiply-add.
+pub const PANEL_ROWS: usize = 2;
+
+/// A sparse matrix cut into panels of columns, for batches: 6 bytes per kept weight and 20 for each group of
+/// [`PANEL_ROWS`] rows in each panel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PanelMatrix {
+    shape: (usize, usize),
+    width: usize,
+    panels: Vec<Panel>,
+    groups: Vec<Group>,
+    /// Columns relative to their panel's first, each below the panel's width.
+    columns: Vec<u16>,
+    values: Vec<f32>,
+}
+
+/// One panel: the groups of rows that have entries in its columns.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Panel {
+    /// Its first column.
+    pub(crate) column: usize,
+    /// Its groups.
+    pub(crate) groups: std::ops::Range<usize>,
+    /// Its first entry.
+    pub(crate) entry: usize,
+}
+
+/// [`PANEL_ROWS`] rows of a panel. Their entries are `common` for each row, interleaved, and then `rest[0]` more of
+/// the first row, `rest[1]` more of the second, and so on.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Group {
+    /// The rows. Only the last group of a panel can lack some, and then the first row stands in their places, all
+    /// entries are rests and those of the missing rows are 0.
+    pub(crate) rows: [u32; PANEL_ROWS],
+    pub(crate) common: u32,
+    pub(crate) rest: [u32; PANEL_ROWS],
+}
+
+impl PanelMatrix {
+    /// Packs a matrix into panels of `width` columns.
+    ///
+    /// The first and the last panel name every row, for the bias and for the activation; the ones between them only
+    /// the rows that have entries there.
+    ///
+    /// # Errors
+    /// When `width` is 0 or above 65,536, the reach of 16-bit columns.
+    pub fn new(matrix: &CsrMatrix, width: usize) -> Result<Self> {
+        if !(1..=1 << 16).contains(&width) {
+            return Err(Error::value("PanelMatrix::new", "width", "1 to 65536 columns", width));
+        }
+        let (rows, columns) = matrix.shape();
+        let count = columns.div_ceil(width);
+        let mut packed = Self {
+            shape: matrix.shape(),
+            width,
+            panels: Vec::with_capacity(count),
+            groups: Vec::new(),
+            columns: Vec::with_capacity(matrix.kept()),
+            values: Vec::with_capacity(matrix.kept()),
+        };
+        // Where the next panel begins in each row.
+        let mut cursor = matrix.pointers()[..rows].to_vec();
+        let mut segments: Vec<Segment> = Vec::with_capacity(rows);
+        for panel in 0..count {
+            let limit = ((panel + 1) * width).min(columns) as u32;
+            let touch_all = panel == 0 || panel + 1 == count;
+            segments.clear();
+            for (row, start) in cursor.iter_mut().enumerate() {
+                let rest = &matrix.columns()[*start as usize..matrix.pointers()[row + 1] as usize];
+                let len = rest.iter().take_while(|&&column| column < limit).count() as u32;
+                if len > 0 || touch_all {
+                    segments.push(Segment { row: row as u32, start: *start, len });
+                }
+                *start += len;
+            }
+            // Stable, so that rows of the same length stay in order.
+            segments.sort_by_key(|segment| std::cmp::Reverse(segment.len));
+            packed.push_panel(matrix, panel * width, &segments);
+        }
+        Ok(packed)
+    }
+
+    fn push_panel(&mut self, matrix: &CsrMatrix, first: usize, segments: &[Segment]) {
+        let (entry, group) = (self.values.len(), self.groups.len());
+        for segments in segments.chunks(PANEL_ROWS) {
+            let full = segments.len() == PANEL_ROWS;
+            let common = if full { segments[PANEL_ROWS - 1].len } else { 0 };
+            let mut group = Group { rows: [segments[0].row; PANEL_ROWS], common, rest: [0; PANEL_ROWS] };
+            for at in 0..common {
+                for segment in segments {
+                    self.push_entry(matrix, first, segment.start + at);
+                }
+            }
+            for (index, segment) in segments.iter().enumerate() {
+                group.rows[index] = segment.row;
+                group.rest[index] = segment.len - common;
+                for at in common..segment.len {
+                    self.push_entry(matrix, first, segment.start + at);
+                }
+            }
+            self.groups.push(group);
+        }
+        self.panels.push(Panel { column: first, groups: group..self.groups.len(), entry });
+    }
+
+    fn push_entry(&mut self, matrix: &CsrMatrix, first: usize, at: u32) {
+        self.columns.push((matrix.columns()[at as usize] as usize - first) as u16);
+        self.values.push(matrix.values()[at as usize]);
+    }
+
+    /// `(out, in)`.
+    pub fn shape(&self) -> (usize, usize) {
+        self.shape
+    }
+
+    /// Columns of a panel; the last one may have fewer.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Bytes of all arrays.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.values[..])
+            + size_of_val(&self.columns[..])
+            + size_of_val(&self.groups[..])
+            + size_of_val(&self.panels[..])
+    }
+
+    /// The matrix it was packed from.
+    pub fn to_csr(&self) -> Csr {
+        let mut rows = vec![Vec::new(); self.shape.0];
+        for panel in &self.panels {
+            let mut at = panel.entry;
+            let mut take = |row: u32| {
+                let column = panel.column + usize::from(self.columns[at]);
+                rows[row as usize].push((column as u32, self.values[at]));
+                at += 1;
+            };
+            for group in &self.groups[panel.groups.clone()] {
+                for _ in 0..group.common {
+                    group.rows.iter().for_each(|&row| take(row));
+                }
+                for (&row, &rest) in group.rows.iter().zip(&group.rest) {
+                    (0..rest).for_each(|_| take(row));
+                }
+            }
+        }
+        // Panels ascend, and so do the entries of a row within each.
+        let mut pointers = vec![0];
+        pointers.extend(rows.iter().scan(0, |end, row| {
+            *end += row.len() as u32;
+            Some(*end)
+        }));
+        let (columns, values) = rows.into_iter().flatten().unzip();
+        CsMatI::new(self.shape, pointers, columns, values)
+    }
+
+    pub(crate) fn panels(&self) -> &[Panel] {
+        &self.panels
+    }
+
+    pub(crate) fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    pub(crate) fn columns(&self) -> &[u16] {
+        &self.columns
+    }
+
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+}
+
+/// The entries of a row in a panel.
+struct Segment {
+    row: u32,
+    start: u32,
+    len: u32,
+}

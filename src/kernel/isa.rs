@@ -1,0 +1,154 @@
+//! Which instruction sets this CPU has.
+
+use std::fmt;
+
+use super::{Task, portable};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
+use crate::{Error, ErrorKind, Result};
+
+/// An instruction set that this CPU has: holding the value is the proof, there is no other way to make one.
+///
+/// ```
+/// use tombola::Isa;
+/// let best = Isa::detect()?;
+/// assert!(Isa::available().any(|isa| isa == best));
+/// # Ok::<(), tombola::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Isa(Set);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Set {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+/// All sets that this build has code for, slowest first.
+const SETS: &[Set] = &[
+    Set::Portable,
+    #[cfg(target_arch = "x86_64")]
+    Set::Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Set::Avx512,
+];
+
+impl Set {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    fn available(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => is_x86_feature_detected!("avx512f"),
+        }
+    }
+}
+
+impl Isa {
+    /// The environment variable that forces an instruction set: `TOMBOLA_ISA=portable`, `avx2` or `avx512`.
+    pub const VARIABLE: &'static str = "TOMBOLA_ISA";
+
+    /// The widest instruction set of this CPU, or the one that [`TOMBOLA_ISA`](Self::VARIABLE) names.
+    ///
+    /// # Errors
+    /// When the variable names a set that this CPU or this build does not have.
+    pub fn detect() -> Result<Self> {
+        match std::env::var_os(Self::VARIABLE) {
+            Some(name) if !name.is_empty() => Self::from_name(&name.to_string_lossy()),
+            _ => Ok(Self::available().last().unwrap_or(Self::portable())),
+        }
+    }
+
+    /// The set of a name (`portable`, `avx2`, `avx512`), if this CPU has it.
+    ///
+    /// # Errors
+    /// When no set has this name, or this CPU or this build lacks it.
+    pub fn from_name(name: &str) -> Result<Self> {
+        Self::available().find(|isa| isa.name() == name).ok_or_else(|| {
+            let names: Vec<_> = Self::available().map(Self::name).collect();
+            let expected = format!("one that this CPU and build have ({})", names.join(", "));
+            Error::new(ErrorKind::Unsupported, "Isa::from_name", "instruction set", expected, name)
+        })
+    }
+
+    /// The sets that this CPU has, slowest first; `portable` is always one of them.
+    pub fn available() -> impl Iterator<Item = Self> {
+        SETS.iter().copied().filter(|set| set.available()).map(Self)
+    }
+
+    /// The names of the sets that this build knows and this CPU lacks.
+    pub fn unavailable() -> impl Iterator<Item = &'static str> {
+        SETS.iter().filter(|set| !set.available()).map(|set| set.name())
+    }
+
+    /// Plain Rust, for every CPU.
+    pub const fn portable() -> Self {
+        Self(Set::Portable)
+    }
+
+    /// `portable`, `avx2` or `avx512`.
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+
+    /// Samples in one vector: a tile of activations is one to four of them wide.
+    pub(crate) fn lanes(self) -> usize {
+        match self.0 {
+            Set::Portable => portable::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => avx2::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => avx512::LANES,
+        }
+    }
+
+    /// Vectors in the widest tile: two rows of sums, an activation and a weight must fit the registers.
+    pub(crate) fn tile_vectors(self) -> usize {
+        match self.0 {
+            Set::Portable => 2,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => 4,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => 4,
+        }
+    }
+
+    /// Runs a task with this instruction set.
+    pub(crate) fn run<T: Task>(self, task: T) {
+        match self.0 {
+            Set::Portable => portable::run(task),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the value exists, so the CPU has AVX2 and FMA.
+            Set::Avx2 => unsafe { avx2::run(task) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the value exists, so the CPU has AVX-512F.
+            Set::Avx512 => unsafe { avx512::run(task) },
+        }
+    }
+}
+
+impl fmt::Debug for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Isa({})", self.name())
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

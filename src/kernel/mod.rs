@@ -1,0 +1,24 @@
+//! The inner loops, and the only `unsafe` code of the crate.
+//!
+//! Each algorithm is written once, as a [`Task`] over the small [`Vector`] trait: `spmm_panel` for batches,
+//! `spmv_csr` for single samples. An instruction set is one file that names its intrinsics (`avx512`, `avx2`) or
+//! spells them out in plain Rust (`portable`), and one arm in [`Isa::run`]. NEON would be one more of each.
+//!
+//! Nothing in here allocates, starts threads or reads files. What a task may assume of a packed matrix, that
+//! matrix's constructor has checked; what it assumes of the slices, its `run` asserts.
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod isa;
+mod portable;
+mod spmm_panel;
+mod spmv_csr;
+mod vector;
+
+pub use isa::Isa;
+pub(crate) use spmm_panel::SpmmPanel;
+pub(crate) use spmv_csr::SpmvCsr;
+use vector::{Task, Vector};

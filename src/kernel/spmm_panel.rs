@@ -1,0 +1,128 @@
+//! `Y = activation(W·X + bias)` for a tile of samples, `W` packed in [panels](PanelMatrix).
+
+use super::{Task, Vector};
+use crate::Activation;
+use crate::format::{Group, PANEL_ROWS, Panel, PanelMatrix};
+
+/// One layer on one tile. Activations are feature-major: `samples` floats for each feature.
+pub(crate) struct SpmmPanel<'a> {
+    pub(crate) matrix: &'a PanelMatrix,
+    /// `[out]`.
+    pub(crate) bias: &'a [f32],
+    pub(crate) activation: Activation,
+    /// Samples of the tile: one to four times the lanes of the instruction set.
+    pub(crate) samples: usize,
+    /// `[in, samples]`.
+    pub(crate) x: &'a [f32],
+    /// `[out, samples]`.
+    pub(crate) y: &'a mut [f32],
+}
+
+impl Task for SpmmPanel<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let (rows, columns) = self.matrix.shape();
+        assert_eq!(self.bias.len(), rows, "one bias a row");
+        assert_eq!(self.x.len(), columns * self.samples, "x is [in, samples]");
+        assert_eq!(self.y.len(), rows * self.samples, "y is [out, samples]");
+        // SAFETY: the caller promises the instruction set; the slices have just been measured against `samples`,
+        // and `N` vectors are what `samples` is in each arm.
+        unsafe {
+            match self.samples {
+                n if n == V::LANES => self.tile::<V, 1>(),
+                n if n == 2 * V::LANES => self.tile::<V, 2>(),
+                n if n == 3 * V::LANES => self.tile::<V, 3>(),
+                n if n == 4 * V::LANES => self.tile::<V, 4>(),
+                n => unreachable!("{n} samples are no tile of {} lanes", V::LANES),
+            }
+        }
+    }
+}
+
+impl SpmmPanel<'_> {
+    /// # Safety
+    /// The CPU has the instruction set of `V`, `samples` is `N` vectors, and the slices have the lengths that `run`
+    /// asserts.
+    #[inline(always)]
+    unsafe fn tile<V: Vector, const N: usize>(mut self) {
+        let panels = self.matrix.panels();
+        for (index, panel) in panels.iter().enumerate() {
+            let mut entry = panel.entry;
+            let last = index + 1 == panels.len();
+            for group in &self.matrix.groups()[panel.groups.clone()] {
+                // SAFETY: the caller's promises, and `entry` is where the entries of `group` begin.
+                entry = unsafe { self.group::<V, N>(panel, group, entry, index == 0, last) };
+            }
+        }
+    }
+
+    /// Adds the entries of a group of rows to its sums, and says where the next group's begin.
+    ///
+    /// # Safety
+    /// As [`tile`](Self::tile); `group` is of `panel`, and its entries begin at `entry`.
+    #[inline(always)]
+    unsafe fn group<V: Vector, const N: usize>(
+        &mut self,
+        panel: &Panel,
+        group: &Group,
+        mut entry: usize,
+        first: bool,
+        last: bool,
+    ) -> usize {
+        // SAFETY, for the whole body: `PanelMatrix` keeps rows below `out` and a panel's columns below `in`, so the
+        // vectors of a row or a column lie in `y` or `x`, which hold `N` vectors for each; and the lengths of its
+        // groups add up to the entries that it has.
+        unsafe {
+            let rows = group.rows.map(|row| row as usize);
+            let mut sums = [[V::splat(0.0); N]; PANEL_ROWS];
+            for (sums, &row) in sums.iter_mut().zip(&rows) {
+                for (n, sum) in sums.iter_mut().enumerate() {
+                    *sum = if first {
+                        V::splat(V::read(self.bias, row))
+                    } else {
+                        V::load(self.y, (row * N + n) * V::LANES)
+                    };
+                }
+            }
+            for _ in 0..group.common {
+                for (offset, sums) in sums.iter_mut().enumerate() {
+                    self.entry(panel, entry + offset, sums);
+                }
+                entry += PANEL_ROWS;
+            }
+            for (sums, &rest) in sums.iter_mut().zip(&group.rest) {
+                for _ in 0..rest {
+                    self.entry(panel, entry, sums);
+                    entry += 1;
+                }
+            }
+            // Backwards, so that the first row comes last: it stands in for rows that a last group lacks.
+            for (sums, &row) in sums.iter().zip(&rows).rev() {
+                for (n, &sum) in sums.iter().enumerate() {
+                    let value = match self.activation {
+                        Activation::Relu if last => sum.relu(),
+                        _ => sum,
+                    };
+                    value.store(self.y, (row * N + n) * V::LANES);
+                }
+            }
+            entry
+        }
+    }
+
+    /// One weight times its activations.
+    ///
+    /// # Safety
+    /// As [`group`](Self::group); `entry` is an entry of `panel`.
+    #[inline(always)]
+    unsafe fn entry<V: Vector, const N: usize>(&self, panel: &Panel, entry: usize, sums: &mut [V; N]) {
+        // SAFETY: see `group`.
+        unsafe {
+            let weight = V::splat(V::read(self.matrix.values(), entry));
+            let column = panel.column + usize::from(V::read(self.matrix.columns(), entry));
+            for (n, sum) in sums.iter_mut().enumerate() {
+                *sum = weight.mul_add(V::load(self.x, (column * N + n) * V::LANES), *sum);
+            }
+        }
+    }
+}

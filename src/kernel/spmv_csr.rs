@@ -1,0 +1,51 @@
+//! `y = activation(W·x + bias)` for one sample, `W` in plain [CSR](CsrMatrix).
+
+use super::{Task, Vector};
+use crate::Activation;
+use crate::format::CsrMatrix;
+
+/// One layer on one sample.
+pub(crate) struct SpmvCsr<'a> {
+    pub(crate) matrix: &'a CsrMatrix,
+    /// `[out]`.
+    pub(crate) bias: &'a [f32],
+    pub(crate) activation: Activation,
+    /// `[in]`.
+    pub(crate) x: &'a [f32],
+    /// `[out]`.
+    pub(crate) y: &'a mut [f32],
+}
+
+/// Sums of a row that run side by side, to hide the latency of an addition.
+const SUMS: usize = 4;
+
+impl Task for SpmvCsr<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let (rows, columns) = self.matrix.shape();
+        assert_eq!(self.bias.len(), rows, "one bias a row");
+        assert_eq!(self.x.len(), columns, "x is [in]");
+        assert_eq!(self.y.len(), rows, "y is [out]");
+        let pointers = self.matrix.pointers();
+        for (row, (y, &bias)) in self.y.iter_mut().zip(self.bias).enumerate() {
+            let (start, end) = (pointers[row] as usize, pointers[row + 1] as usize);
+            // SAFETY: `CsrMatrix` keeps the row's entries between ascending pointers, and columns below `in`.
+            let product = |at| unsafe {
+                V::read(self.matrix.values(), at)
+                    * V::read(self.x, V::read(self.matrix.columns(), at) as usize)
+            };
+            let mut sums = [bias, 0.0, 0.0, 0.0];
+            let mut at = start;
+            while at + SUMS <= end {
+                for (offset, sum) in sums.iter_mut().enumerate() {
+                    *sum += product(at + offset);
+                }
+                at += SUMS;
+            }
+            for (sum, at) in sums.iter_mut().zip(at..end) {
+                *sum += product(at);
+            }
+            *y = self.activation.apply((sums[0] + sums[1]) + (sums[2] + sums[3]));
+        }
+    }
+}

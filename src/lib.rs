@@ -1,0 +1,80 @@
+//! Winning lottery tickets that run at the speed of their sparsity.
+//!
+//! A dense network is trained, its smallest weights are pruned, and the survivors go back to the values that they
+//! started from: this *winning ticket* trains to the accuracy of the whole (Frankle & Carbin, ICLR 2019). tombola
+//! finds such tickets, turns their masks into sparse matrices, and runs them faster than the dense network that they
+//! came from.
+//!
+//! # The way of the data
+//!
+//! ```text
+//! weights ──prune──▶ Mask ──┐
+//!                           ├─ mask.apply ─▶ CSR (sprs) ─ pack ─▶ packed layer ─ forward ─▶ activations
+//! weights (rewound) ────────┘                                          ▲
+//!                                                       plan: which format for this layer, batch, CPU
+//! ```
+//!
+//! A module uses what stands above it in this table, and nothing below it.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`mask`] | [`Mask`], and the criteria that make one |
+//! | [`csr`] | the one door from mask × weight to `sprs`' CSR, and its checks |
+//! | [`format`] | packed layouts, each built from a CSR and giving it back |
+//! | `kernel` | the inner loops, one file an instruction set ([`Isa`]); the only `unsafe` code |
+//! | [`plan`] | which format and kernel a layer gets |
+//! | [`sparse`] | [`SparseLinear`], [`SparseMlp`], [`Workspace`]: inference |
+//! | [`dense`] | [`DenseMlp`](dense::DenseMlp) on faer: the baseline, and training (feature `dense`) |
+//! | [`data`] | data sets (feature `search`) |
+//! | [`ticket`] | the search: one-shot, iterative, rewinding, controls (feature `search`) |
+//! | [`io`] | sparse models in files (feature `io`) |
+//! | [`measure`] | timings side by side |
+//!
+//! # From a weight matrix to an answer
+//!
+//! ```
+//! use ndarray::{Array1, Array2};
+//! use tombola::{Activation, Mask, SparseLinear, SparseMlp};
+//!
+//! let weight = Array2::from_shape_fn((10, 64), |(i, j)| ((64 * i + j) as f32).sin()); // [out, in]
+//! let mask = Mask::magnitude(weight.view(), 0.8)?;
+//! let csr = mask.apply(weight.view())?; // sprs::CsMatI<f32, u32, u32>
+//! let layer = SparseLinear::new(csr, Some(Array1::zeros(10)), Activation::Identity)?;
+//! let mlp = SparseMlp::new(vec![layer])?;
+//! let y = mlp.forward(Array2::ones((32, 64)).view())?; // [batch, in] -> [batch, out]
+//! assert_eq!(y.dim(), (32, 10));
+//! # Ok::<(), tombola::Error>(())
+//! ```
+//!
+//! # Features
+//!
+//! `dense`, `search` and `io` are on by default. A program that only runs tickets says `default-features = false`
+//! and links sprs and the kernels, no faer. `cli` builds the `tombola` program.
+#![deny(missing_docs, unsafe_code, unsafe_op_in_unsafe_fn)]
+
+mod activation;
+mod error;
+mod rng;
+
+pub mod csr;
+#[cfg(feature = "search")]
+pub mod data;
+#[cfg(feature = "dense")]
+pub mod dense;
+pub mod format;
+mod kernel;
+pub mod mask;
+pub mod measure;
+pub mod plan;
+pub mod sparse;
+#[cfg(feature = "search")]
+pub mod ticket;
+
+pub use activation::Activation;
+pub use csr::Csr;
+pub use error::{Error, ErrorKind, Result};
+pub use kernel::Isa;
+pub use mask::Mask;
+pub use sparse::{SparseLinear, SparseMlp, Workspace};
+// The types of the public interface, in the versions that it speaks.
+pub use {ndarray, sprs};

@@ -1,0 +1,199 @@
+//! Masks by the size of the weights (Han et al. 2015; Frankle & Carbin 2019).
+
+use ndarray::ArrayView2;
+
+use super::{Bits, Mask, check_not_empty, prune_count};
+use crate::{Error, Result};
+
+impl Mask {
+    /// Prunes the `round(sparsity·n)` weights of a layer that are smallest by magnitude.
+    ///
+    /// `weight` is `[out, in]`. Ties stay in the order of their index: see the [module](crate::mask).
+    ///
+    /// # Errors
+    /// When `sparsity` is outside of [0, 1), the layer is empty, or a weight is NaN.
+    pub fn magnitude(weight: ArrayView2<'_, f32>, sparsity: f64) -> Result<Self> {
+        let operation = "Mask::magnitude";
+        check_not_empty(operation, weight.dim())?;
+        let keep = weight.len() - prune_count(operation, sparsity, weight.len())?;
+        let mut masks = keep_largest(operation, &[(weight, &Mask::all(weight.dim()))], keep)?;
+        Ok(masks.remove(0))
+    }
+
+    /// Keeps exactly the `keep` weights of a layer that are largest by magnitude.
+    ///
+    /// # Errors
+    /// When the layer is empty, has fewer than `keep` weights, or a weight is NaN.
+    pub fn magnitude_count(weight: ArrayView2<'_, f32>, keep: usize) -> Result<Self> {
+        let operation = "Mask::magnitude_count";
+        check_not_empty(operation, weight.dim())?;
+        if keep > weight.len() {
+            return Err(Error::value(operation, "keep", format!("at most {}", weight.len()), keep));
+        }
+        let mut masks = keep_largest(operation, &[(weight, &Mask::all(weight.dim()))], keep)?;
+        Ok(masks.remove(0))
+    }
+
+    /// One mask a layer, with one ranking for all: prunes the `round(sparsity·n)` smallest of all `n` weights.
+    ///
+    /// Layers whose weights are small by their initialisation lose more than others, possibly everything.
+    ///
+    /// # Errors
+    /// As [`magnitude`](Self::magnitude); the error names the layer.
+    pub fn magnitude_global(weights: &[ArrayView2<'_, f32>], sparsity: f64) -> Result<Vec<Self>> {
+        let all: Vec<_> = weights.iter().map(|weight| Mask::all(weight.dim())).collect();
+        let layers: Vec<_> = weights.iter().copied().zip(&all).collect();
+        shrink("Mask::magnitude_global", &layers, weights.iter().map(|weight| weight.len()).sum(), sparsity)
+    }
+
+    /// A further round: prunes the share `rate` of the weights that this mask still keeps, smallest first.
+    /// What was pruned stays pruned.
+    ///
+    /// # Errors
+    /// When `rate` is outside of [0, 1), `weight` has another shape than the mask, or a kept weight is NaN.
+    pub fn magnitude_further(&self, weight: ArrayView2<'_, f32>, rate: f64) -> Result<Self> {
+        let mut masks = shrink("Mask::magnitude_further", &[(weight, self)], self.kept(), rate)?;
+        Ok(masks.remove(0))
+    }
+
+    /// [`magnitude_further`](Self::magnitude_further) with one ranking over all layers.
+    ///
+    /// # Errors
+    /// As [`magnitude_further`](Self::magnitude_further), and when there is not one weight matrix a mask.
+    pub fn magnitude_further_global(
+        masks: &[Self],
+        weights: &[ArrayView2<'_, f32>],
+        rate: f64,
+    ) -> Result<Vec<Self>> {
+        let operation = "Mask::magnitude_further_global";
+        if masks.len() != weights.len() {
+            let expected = format!("{} matrices, one a mask", masks.len());
+            return Err(Error::shape(operation, "weights", expected, weights.len()));
+        }
+        let layers: Vec<_> = weights.iter().copied().zip(masks).collect();
+        shrink(operation, &layers, masks.iter().map(Mask::kept).sum(), rate)
+    }
+
+    /// Keeps the weights whose magnitude is strictly above `threshold`: with
+    /// [`quantile`]`(weight, sparsity)` as the threshold, the rule of the lecture.
+    ///
+    /// How many that are depends on the ties at the threshold; the other criteria keep exact counts.
+    ///
+    /// ```
+    /// use tombola::{Mask, mask::quantile};
+    /// let weight = ndarray::array![[1.0_f32, -2.0, 3.0, -4.0, 5.0]];
+    /// let threshold = quantile(weight.view(), 0.8)?; // 4.2, between the fourth and the fifth
+    /// assert_eq!(Mask::above(weight.view(), threshold)?.kept(), 1);
+    /// # Ok::<(), tombola::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When `threshold` or a weight is NaN, or the layer is empty.
+    pub fn above(weight: ArrayView2<'_, f32>, threshold: f64) -> Result<Self> {
+        let operation = "Mask::above";
+        check_not_empty(operation, weight.dim())?;
+        if threshold.is_nan() {
+            return Err(Error::value(operation, "threshold", "a number", threshold));
+        }
+        check_numbers(operation, "weight", weight, &Mask::all(weight.dim()))?;
+        Ok(Self::from_fn(weight.dim(), |row, column| f64::from(weight[(row, column)].abs()) > threshold))
+    }
+}
+
+/// The `q` quantile of the magnitudes of `weight`, linear between order statistics: the default of
+/// `numpy.quantile` and `torch.quantile` (type 7 of Hyndman & Fan 1996), computed in f64.
+///
+/// # Errors
+/// When `q` is outside of [0, 1], the layer is empty, or a weight is NaN.
+pub fn quantile(weight: ArrayView2<'_, f32>, q: f64) -> Result<f64> {
+    let operation = "quantile";
+    if !(0.0..=1.0).contains(&q) {
+        return Err(Error::value(operation, "q", "a number in [0, 1]", q));
+    }
+    check_not_empty(operation, weight.dim())?;
+    check_numbers(operation, "weight", weight, &Mask::all(weight.dim()))?;
+    let mut magnitudes: Vec<f32> = weight.iter().map(|value| value.abs()).collect();
+    let position = q * (magnitudes.len() - 1) as f64;
+    let (_, &mut low, above) = magnitudes.select_nth_unstable_by(position as usize, f32::total_cmp);
+    let fraction = position.fract();
+    let high = above.iter().copied().fold(f32::INFINITY, f32::min);
+    // At a whole position there may be nothing above; and between infinities the difference is NaN.
+    if fraction == 0.0 || low == high {
+        return Ok(f64::from(low));
+    }
+    Ok(f64::from(low) + fraction * (f64::from(high) - f64::from(low)))
+}
+
+/// Prunes the share `rate` of the `kept` weights.
+fn shrink(
+    operation: &'static str,
+    layers: &[(ArrayView2<'_, f32>, &Mask)],
+    kept: usize,
+    rate: f64,
+) -> Result<Vec<Mask>> {
+    let pruned = prune_count(operation, rate, kept)?;
+    keep_largest(operation, layers, kept - pruned)
+}
+
+/// The primitive under every count: of the weights that the masks keep, the `count` of largest magnitude, ties in
+/// the order of layers and indices.
+fn keep_largest(
+    operation: &'static str,
+    layers: &[(ArrayView2<'_, f32>, &Mask)],
+    count: usize,
+) -> Result<Vec<Mask>> {
+    // For magnitudes the order of the bits is the order of the numbers.
+    let mut ranking: Vec<u32> = Vec::with_capacity(layers.iter().map(|(_, mask)| mask.kept()).sum());
+    for (index, (weight, mask)) in layers.iter().enumerate() {
+        let subject = if layers.len() == 1 { "weight".into() } else { format!("weight of layer {index}") };
+        if weight.is_empty() {
+            return Err(Error::shape(operation, subject, "at least one weight", weight.shape()));
+        }
+        mask.check_shape(operation, &subject, weight.dim())?;
+        check_numbers(operation, &subject, *weight, mask)?;
+        for row in 0..mask.shape.0 {
+            ranking.extend(mask.row(row).map(|column| weight[(row, column)].abs().to_bits()));
+        }
+    }
+    // All above the threshold stay, and as many of those on it as the count leaves room for.
+    let (threshold, mut ties) = match count.checked_sub(1) {
+        None => (u32::MAX, 0),
+        Some(last) => {
+            let (larger, &mut threshold, _) = ranking.select_nth_unstable_by(last, |a, b| b.cmp(a));
+            (threshold, count - larger.iter().filter(|&&bits| bits > threshold).count())
+        }
+    };
+    let masks = layers.iter().map(|(weight, mask)| {
+        let mut kept = Mask::none(mask.shape);
+        let width = mask.row_words();
+        for (index, &word) in mask.words.iter().enumerate() {
+            let row = index / width;
+            for bit in Bits(word) {
+                let bits = weight[(row, index % width * 64 + bit)].abs().to_bits();
+                let tied = bits == threshold && ties > 0;
+                ties -= usize::from(tied);
+                kept.words[index] |= u64::from(bits > threshold || tied) << bit;
+            }
+        }
+        kept
+    });
+    Ok(masks.collect())
+}
+
+fn check_numbers(
+    operation: &'static str,
+    subject: &str,
+    weight: ArrayView2<'_, f32>,
+    mask: &Mask,
+) -> Result<()> {
+    // One pass that vectorises; the place is looked for only when there is something to find.
+    if !weight.iter().any(|value| value.is_nan()) {
+        return Ok(());
+    }
+    for row in 0..mask.shape.0 {
+        if let Some(column) = mask.row(row).find(|&column| weight[(row, column)].is_nan()) {
+            return Err(Error::value(operation, subject, "numbers", format!("NaN at [{row}, {column}]")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! One sparse layer.
+
+use std::sync::OnceLock;
+
+use ndarray::{Array1, ArrayView1};
+
+use crate::csr::{self, Csr};
+use crate::format::{CsrMatrix, PanelMatrix};
+use crate::kernel::{SpmmPanel, SpmvCsr};
+use crate::{Activation, Error, Isa, Result, plan};
+
+/// A linear layer with sparse weights: `y = activation(W·x + b)`, `W` of shape `[out, in]`.
+///
+/// Weights are packed for a kernel when a batch first needs it, once for all threads.
+#[derive(Clone, Debug)]
+pub struct SparseLinear {
+    matrix: CsrMatrix,
+    bias: Array1<f32>,
+    activation: Activation,
+    isa: Isa,
+    panels: OnceLock<PanelMatrix>,
+}
+
+impl SparseLinear {
+    /// A layer of a CSR weight matrix `[out, in]`, a bias `[out]` (zeros if there is none) and an activation, for the
+    /// fastest kernels of this CPU (see [`Isa::detect`]).
+    ///
+    /// # Errors
+    /// When the CSR breaks its invariants, the bias has another length, or `TOMBOLA_ISA` names an instruction set
+    /// that this CPU lacks.
+    pub fn new(weight: Csr, bias: Option<Array1<f32>>, activation: Activation) -> Result<Self> {
+        Self::with_isa(weight, bias, activation, Isa::detect()?)
+    }
+
+    /// [`new`](Self::new) with the kernels of a given instruction set.
+    ///
+    /// # Errors
+    /// When the CSR breaks its invariants or the bias has another length.
+    pub fn with_isa(
+        weight: Csr,
+        bias: Option<Array1<f32>>,
+        activation: Activation,
+        isa: Isa,
+    ) -> Result<Self> {
+        let matrix = CsrMatrix::new(weight)?;
+        let out = matrix.shape().0;
+        let bias = bias.unwrap_or_else(|| Array1::zeros(out));
+        if bias.len() != out {
+            return Err(Error::shape("SparseLinear::new", "bias", format!("[{out}]"), bias.shape()));
+        }
+        // The kernels read it as a slice, whatever strides it came with.
+        let bias = bias.as_standard_layout().into_owned();
+        Ok(Self { matrix, bias, activation, isa, panels: OnceLock::new() })
+    }
+
+    /// The weights, as they came.
+    pub fn csr(&self) -> &Csr {
+        self.matrix.csr()
+    }
+
+    /// The bias, `[out]`.
+    pub fn bias(&self) -> ArrayView1<'_, f32> {
+        self.bias.view()
+    }
+
+    /// What comes after the linear map.
+    pub fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    /// The instruction set of its kernels.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// `(out, in)`.
+    pub fn shape(&self) -> (usize, usize) {
+        self.matrix.shape()
+    }
+
+    /// Count of kept weights.
+    pub fn kept(&self) -> usize {
+        self.matrix.kept()
+    }
+
+    /// Bytes of weights and bias as dense f32.
+    pub fn dense_bytes(&self) -> usize {
+        let (out, inputs) = self.shape();
+        size_of::<f32>() * (out * inputs + out)
+    }
+
+    /// Bytes of the weights as CSR, and of the bias.
+    pub fn csr_bytes(&self) -> usize {
+        csr::bytes(self.csr()) + size_of_val(self.bias_slice())
+    }
+
+    /// Bytes of the weights as packed for batches, and of the bias.
+    pub fn packed_bytes(&self) -> usize {
+        self.panels().bytes() + size_of_val(self.bias_slice())
+    }
+
+    /// The weights in panels, packed on the first call.
+    pub(super) fn panels(&self) -> &PanelMatrix {
+        self.panels.get_or_init(|| {
+            PanelMatrix::new(&self.matrix, plan::panel_width(self.isa))
+                .unwrap_or_else(|error| unreachable!("the plan's width is in range: {error}"))
+        })
+    }
+
+    /// The layer on one sample: `x` is `[in]`, `y` is `[out]`.
+    pub(super) fn forward_sample(&self, x: &[f32], y: &mut [f32]) {
+        let (matrix, bias) = (&self.matrix, self.bias_slice());
+        self.isa.run(SpmvCsr { matrix, bias, activation: self.activation, x, y });
+    }
+
+    /// The layer on a tile of samples: `x` is `[in, samples]`, `y` is `[out, samples]`.
+    pub(super) fn forward_tile(&self, samples: usize, x: &[f32], y: &mut [f32]) {
+        let (matrix, bias) = (self.panels(), self.bias_slice());
+        self.isa.run(SpmmPanel { matrix, bias, activation: self.activation, samples, x, y });
+    }
+
+    fn bias_slice(&self) -> &[f32] {
+        self.bias.as_slice().unwrap_or_else(|| unreachable!("the constructor made it contiguous"))
+    }
+}
