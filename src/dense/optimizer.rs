@@ -46,28 +46,32 @@ pub(super) struct Descent {
     parameters: Vec<Parameter>,
 }
 
-/// What is remembered of a weight matrix or a bias.
+/// What is remembered of a weight matrix or a bias, a number for each of its values.
 struct Parameter {
-    /// 1 where a weight is kept and 0 where it is pruned; nothing for a parameter without a mask.
-    keep: Option<Vec<f32>>,
+    /// All ones where a value is kept, and 0 where it is pruned: an `and` with it has no branch, and stops NaN too.
+    keep: Vec<u32>,
     /// The mean of the gradient (Adam), or the velocity (SGD).
     first: Vec<f32>,
-    /// The mean of its square; nothing for SGD.
+    /// The mean of its square; SGD leaves it at 0.
     second: Vec<f32>,
 }
 
 impl Descent {
     pub(super) fn new(optimizer: Optimizer, mlp: &DenseMlp, masks: Option<&[Mask]>) -> Self {
-        let parameter = |len, keep| {
-            let squares = if matches!(optimizer, Optimizer::Adam { .. }) { len } else { 0 };
-            Parameter { keep, first: vec![0.0; len], second: vec![0.0; squares] }
+        let parameter = |keep: Vec<u32>| {
+            let zeros = vec![0.0; keep.len()];
+            Parameter { keep, first: zeros.clone(), second: zeros }
         };
         let mut parameters = Vec::new();
         for (index, layer) in mlp.layers.iter().enumerate() {
-            let keep =
-                masks.map(|masks| masks[index].to_array().iter().map(|&keep| f32::from(keep)).collect());
-            parameters.push(parameter(layer.weight.len(), keep));
-            parameters.push(parameter(layer.bias.len(), None));
+            let keep = match masks {
+                Some(masks) => {
+                    masks[index].to_array().iter().map(|&keep| if keep { u32::MAX } else { 0 }).collect()
+                }
+                None => vec![u32::MAX; layer.weight.len()],
+            };
+            parameters.push(parameter(keep));
+            parameters.push(parameter(vec![u32::MAX; layer.bias.len()]));
         }
         Self { optimizer, steps: 0, parameters }
     }
@@ -91,56 +95,64 @@ impl Descent {
     }
 }
 
+/// A value and its moments.
+type State = (f32, f32, f32);
+
 impl Parameter {
     fn step(&mut self, optimizer: Optimizer, steps: i32, values: &mut [f32], gradient: &[f32]) {
         match optimizer {
             Optimizer::Sgd { rate, momentum } => {
-                let update = |value: &mut f32, gradient: f32, velocity: &mut f32, _: &mut f32| {
-                    *velocity = momentum * *velocity + gradient;
-                    *value -= rate * *velocity;
-                };
-                self.update(values, gradient, update);
+                self.update(values, gradient, |(value, velocity, unused), gradient| {
+                    let velocity = momentum * velocity + gradient;
+                    (value - rate * velocity, velocity, unused)
+                });
             }
             Optimizer::Adam { rate } => {
                 let [correction, square_correction] = BETA.map(|beta| 1.0 - f64::from(beta).powi(steps));
                 let rate = (f64::from(rate) / correction) as f32;
                 let scale = (1.0 / square_correction.sqrt()) as f32;
-                let update = |value: &mut f32, gradient: f32, mean: &mut f32, square: &mut f32| {
-                    *mean += (1.0 - BETA[0]) * (gradient - *mean);
-                    *square = BETA[1] * *square + (1.0 - BETA[1]) * gradient * gradient;
-                    *value -= rate * *mean / (square.sqrt() * scale + EPSILON);
-                };
-                self.update(values, gradient, update);
+                self.update(values, gradient, |(value, mean, square), gradient| {
+                    let mean = mean + (1.0 - BETA[0]) * (gradient - mean);
+                    let square = BETA[1] * square + (1.0 - BETA[1]) * gradient * gradient;
+                    (value - rate * mean / (square.sqrt() * scale + EPSILON), mean, square)
+                });
             }
         }
     }
 
-    /// Applies `update` to each value with its gradient and moments. With a mask it sees the gradient 0 at pruned
-    /// weights, and the value is 0.0 whatever it does.
+    /// Applies `update` to each value, its moments and its gradient. At pruned weights it sees the gradient 0, and the
+    /// value becomes 0.0 whatever it says.
     #[inline]
-    fn update(
-        &mut self,
-        values: &mut [f32],
-        gradient: &[f32],
-        update: impl Fn(&mut f32, f32, &mut f32, &mut f32),
-    ) {
-        // SGD has no second moment, and its update looks at none: the first's place keeps the loops the same.
-        let mut unused = Vec::new();
-        let second = if self.second.is_empty() {
-            unused.resize(values.len(), 0.0);
-            &mut unused
-        } else {
-            &mut self.second
+    fn update(&mut self, values: &mut [f32], gradient: &[f32], update: impl Fn(State, f32) -> State) {
+        let masked = |state, gradient, keep| {
+            let and = |value: f32| f32::from_bits(value.to_bits() & keep);
+            let (value, first, second) = update(state, and(gradient));
+            (and(value), first, second)
         };
-        let moments = self.first.iter_mut().zip(second);
-        let values = values.iter_mut().zip(gradient).zip(moments);
-        match &self.keep {
-            None => values
-                .for_each(|((value, &gradient), (first, second))| update(value, gradient, first, second)),
-            Some(keep) => values.zip(keep).for_each(|(((value, &gradient), (first, second)), &keep)| {
-                update(value, if keep == 0.0 { 0.0 } else { gradient }, first, second);
-                *value = if keep == 0.0 { 0.0 } else { *value };
-            }),
+        let (first, second) = (&mut self.first[..], &mut self.second[..]);
+        // Whole blocks go through local arrays: five slices that may overlap, for all the compiler knows, would keep
+        // it from vectorising the loop.
+        let (values, values_rest) = values.as_chunks_mut::<BLOCK>();
+        let (first, first_rest) = first.as_chunks_mut::<BLOCK>();
+        let (second, second_rest) = second.as_chunks_mut::<BLOCK>();
+        let (gradient, gradient_rest) = gradient.as_chunks::<BLOCK>();
+        let (keep, keep_rest) = self.keep.as_chunks::<BLOCK>();
+        let moments = first.iter_mut().zip(second);
+        for (((values, (first, second)), gradient), keep) in
+            values.iter_mut().zip(moments).zip(gradient).zip(keep)
+        {
+            let (mut a, mut b, mut c, g, k) = (*values, *first, *second, *gradient, *keep);
+            for i in 0..BLOCK {
+                (a[i], b[i], c[i]) = masked((a[i], b[i], c[i]), g[i], k[i]);
+            }
+            (*values, *first, *second) = (a, b, c);
+        }
+        for (i, value) in values_rest.iter_mut().enumerate() {
+            let state = (*value, first_rest[i], second_rest[i]);
+            (*value, first_rest[i], second_rest[i]) = masked(state, gradient_rest[i], keep_rest[i]);
         }
     }
 }
+
+/// Values that are updated together.
+const BLOCK: usize = 16;

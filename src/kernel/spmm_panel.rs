@@ -69,7 +69,7 @@ impl SpmmPanel<'_> {
         first: bool,
         last: bool,
     ) -> usize {
-        // SAFETY, for the whole body: `PanelMatrix` keeps rows below `out` and a panel's columns below `in`, so the
+        // SAFETY: `PanelMatrix` keeps rows below `out` and a panel's columns below `in`, so the
         // vectors of a row or a column lie in `y` or `x`, which hold `N` vectors for each; and the lengths of its
         // groups add up to the entries that it has.
         unsafe {

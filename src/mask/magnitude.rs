@@ -25,12 +25,7 @@ impl Mask {
     /// # Errors
     /// When the layer is empty, has fewer than `keep` weights, or a weight is NaN.
     pub fn magnitude_count(weight: ArrayView2<'_, f32>, keep: usize) -> Result<Self> {
-        let operation = "Mask::magnitude_count";
-        check_not_empty(operation, weight.dim())?;
-        if keep > weight.len() {
-            return Err(Error::value(operation, "keep", format!("at most {}", weight.len()), keep));
-        }
-        let mut masks = keep_largest(operation, &[(weight, &Mask::all(weight.dim()))], keep)?;
+        let mut masks = keep_largest("Mask::magnitude_count", &[(weight, &Mask::all(weight.dim()))], keep)?;
         Ok(masks.remove(0))
     }
 
@@ -41,37 +36,39 @@ impl Mask {
     /// # Errors
     /// As [`magnitude`](Self::magnitude); the error names the layer.
     pub fn magnitude_global(weights: &[ArrayView2<'_, f32>], sparsity: f64) -> Result<Vec<Self>> {
+        let operation = "Mask::magnitude_global";
         let all: Vec<_> = weights.iter().map(|weight| Mask::all(weight.dim())).collect();
         let layers: Vec<_> = weights.iter().copied().zip(&all).collect();
-        shrink("Mask::magnitude_global", &layers, weights.iter().map(|weight| weight.len()).sum(), sparsity)
+        let len = weights.iter().map(|weight| weight.len()).sum();
+        keep_largest(operation, &layers, len - prune_count(operation, sparsity, len)?)
     }
 
-    /// A further round: prunes the share `rate` of the weights that this mask still keeps, smallest first.
-    /// What was pruned stays pruned.
+    /// A further round: of the weights that this mask keeps, keeps exactly the `keep` largest by magnitude. What was
+    /// pruned stays pruned.
     ///
     /// # Errors
-    /// When `rate` is outside of [0, 1), `weight` has another shape than the mask, or a kept weight is NaN.
-    pub fn magnitude_further(&self, weight: ArrayView2<'_, f32>, rate: f64) -> Result<Self> {
-        let mut masks = shrink("Mask::magnitude_further", &[(weight, self)], self.kept(), rate)?;
+    /// When `weight` has another shape than the mask, the mask keeps fewer than `keep`, or a kept weight is NaN.
+    pub fn magnitude_within(&self, weight: ArrayView2<'_, f32>, keep: usize) -> Result<Self> {
+        let mut masks = keep_largest("Mask::magnitude_within", &[(weight, self)], keep)?;
         Ok(masks.remove(0))
     }
 
-    /// [`magnitude_further`](Self::magnitude_further) with one ranking over all layers.
+    /// [`magnitude_within`](Self::magnitude_within) with one ranking over all layers: `keep` is the count of them all.
     ///
     /// # Errors
-    /// As [`magnitude_further`](Self::magnitude_further), and when there is not one weight matrix a mask.
-    pub fn magnitude_further_global(
+    /// As [`magnitude_within`](Self::magnitude_within), and when there is not one weight matrix a mask.
+    pub fn magnitude_within_global(
         masks: &[Self],
         weights: &[ArrayView2<'_, f32>],
-        rate: f64,
+        keep: usize,
     ) -> Result<Vec<Self>> {
-        let operation = "Mask::magnitude_further_global";
+        let operation = "Mask::magnitude_within_global";
         if masks.len() != weights.len() {
             let expected = format!("{} matrices, one a mask", masks.len());
             return Err(Error::shape(operation, "weights", expected, weights.len()));
         }
         let layers: Vec<_> = weights.iter().copied().zip(masks).collect();
-        shrink(operation, &layers, masks.iter().map(Mask::kept).sum(), rate)
+        keep_largest(operation, &layers, keep)
     }
 
     /// Keeps the weights whose magnitude is strictly above `threshold`: with
@@ -124,17 +121,6 @@ pub fn quantile(weight: ArrayView2<'_, f32>, q: f64) -> Result<f64> {
     Ok(f64::from(low) + fraction * (f64::from(high) - f64::from(low)))
 }
 
-/// Prunes the share `rate` of the `kept` weights.
-fn shrink(
-    operation: &'static str,
-    layers: &[(ArrayView2<'_, f32>, &Mask)],
-    kept: usize,
-    rate: f64,
-) -> Result<Vec<Mask>> {
-    let pruned = prune_count(operation, rate, kept)?;
-    keep_largest(operation, layers, kept - pruned)
-}
-
 /// The primitive under every count: of the weights that the masks keep, the `count` of largest magnitude, ties in
 /// the order of layers and indices.
 fn keep_largest(
@@ -154,6 +140,9 @@ fn keep_largest(
         for row in 0..mask.shape.0 {
             ranking.extend(mask.row(row).map(|column| weight[(row, column)].abs().to_bits()));
         }
+    }
+    if count > ranking.len() {
+        return Err(Error::value(operation, "keep", format!("at most {}", ranking.len()), count));
     }
     // All above the threshold stay, and as many of those on it as the count leaves room for.
     let (threshold, mut ties) = match count.checked_sub(1) {

@@ -52,7 +52,14 @@ impl<'a> Search<'a> {
     /// # Errors
     /// When `sparsity` is outside of [0, 1), `dense` is another network's, or training fails.
     pub fn one_shot(&self, dense: &Round, sparsity: f64) -> Result<Round> {
-        let masks = self.prune(dense, sparsity)?;
+        self.check(dense)?;
+        let weights = dense.trained.network.weight_views();
+        let masks = match self.scope {
+            Scope::LayerWise => {
+                weights.into_iter().map(|weight| Mask::magnitude(weight, sparsity)).collect::<Result<_>>()?
+            }
+            Scope::Global => Mask::magnitude_global(&weights, sparsity)?,
+        };
         let origin = Origin::OneShot { scope: self.scope, sparsity };
         self.train(Ticket { initial: self.initial.clone(), masks, origin })
     }
@@ -60,12 +67,19 @@ impl<'a> Search<'a> {
     /// Prunes the share `rate` of what remains, rewinds and trains, `rounds` times over, starting from the trained
     /// dense network. Returns all rounds in order, without the dense one.
     ///
+    /// Round k keeps `n·(1 − rate)ᵏ` of a layer's `n` weights, rounded: rounding does not add up over the rounds.
+    ///
     /// # Errors
     /// When `rate` is outside of [0, 1), `dense` is another network's, or training fails.
     pub fn iterative(&self, dense: &Round, rate: f64, rounds: usize) -> Result<Vec<Round>> {
+        self.check(dense)?;
+        if !(0.0..1.0).contains(&rate) {
+            return Err(Error::value("Search::iterative", "rate", "a number in [0, 1)", rate));
+        }
         let mut found: Vec<Round> = Vec::with_capacity(rounds);
         for round in 1..=rounds {
-            let masks = self.prune(found.last().unwrap_or(dense), rate)?;
+            let remaining = (1.0 - rate).powf(round as f64);
+            let masks = self.prune(found.last().unwrap_or(dense), remaining)?;
             let origin = Origin::Iterative { scope: self.scope, rate, rounds: round };
             found.push(self.train(Ticket { initial: self.initial.clone(), masks, origin })?);
         }
@@ -81,19 +95,25 @@ impl<'a> Search<'a> {
         Ok(Round { ticket, trained })
     }
 
-    /// The masks of a round without its smallest trained weights.
-    fn prune(&self, round: &Round, rate: f64) -> Result<Vec<Mask>> {
-        if round.ticket.initial != self.initial {
-            let expected = "a round of this search, from its initial network";
-            return Err(Error::value("Search", "round", expected, "another initial network"));
-        }
+    /// The masks of a round without its smallest trained weights, so that the share `remaining` of all are left.
+    fn prune(&self, round: &Round, remaining: f64) -> Result<Vec<Mask>> {
+        let keep = |len: usize| (remaining * len as f64).round_ties_even() as usize;
         let weights = round.trained.network.weight_views();
         let masks = round.ticket.masks();
         match self.scope {
             Scope::LayerWise => {
-                masks.iter().zip(weights).map(|(mask, weight)| mask.magnitude_further(weight, rate)).collect()
+                let layers = masks.iter().zip(weights);
+                layers.map(|(mask, weight)| mask.magnitude_within(weight, keep(mask.len()))).collect()
             }
-            Scope::Global => Mask::magnitude_further_global(masks, &weights, rate),
+            Scope::Global => Mask::magnitude_within_global(masks, &weights, keep(self.initial.weights())),
         }
+    }
+
+    fn check(&self, round: &Round) -> Result<()> {
+        if round.ticket.initial == self.initial {
+            return Ok(());
+        }
+        let expected = "the dense round of this search, from its initial network";
+        Err(Error::value("Search", "round", expected, "another initial network"))
     }
 }

@@ -1,0 +1,119 @@
+//! Masks to CSR and back, and the packed formats.
+
+mod common;
+
+use common::{bits, noise_matrix};
+use ndarray::{Array2, array};
+use proptest::prelude::*;
+use sprs::CsMatI;
+use tombola::csr::{self, Csr};
+use tombola::format::{CsrMatrix, PanelMatrix};
+use tombola::{ErrorKind, Mask};
+
+#[test]
+fn the_mask_decides_not_the_value() {
+    let weight = array![[0.0, -0.0, 5.0], [0.0, 1.0, f32::NAN]];
+    let mask = Mask::from_array(array![[true, true, false], [false, true, true]].view());
+    let csr = mask.apply(weight.view()).unwrap();
+    assert_eq!(csr.indices(), [0, 1, 1, 2]);
+    assert_eq!(csr.proper_indptr()[..], [0, 2, 4]);
+    assert_eq!(csr.data()[0].to_bits(), 0);
+    assert_eq!(csr.data()[1].to_bits(), (-0.0_f32).to_bits());
+    assert!(csr.data()[3].is_nan());
+    assert_eq!(csr::mask(&csr), mask);
+}
+
+#[test]
+fn shapes_are_checked() {
+    let error = Mask::all((2, 3)).apply(Array2::zeros((3, 2)).view()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Shape);
+    assert_eq!(error.to_string(), "Mask::apply: weight: expected the shape (2, 3) of the mask, found (3, 2)");
+}
+
+#[test]
+fn a_dimension_beyond_u32_is_refused() {
+    // An array of 2³² columns and no rows costs nothing.
+    let shape = (0, u32::MAX as usize + 1);
+    let error = Mask::none(shape).apply(Array2::zeros(shape).view()).unwrap_err();
+    assert!(error.to_string().contains("4294967295 columns"), "{error}");
+}
+
+#[test]
+fn a_transposed_weight_is_read_by_its_view() {
+    let weight = noise_matrix(7, 70, 1);
+    let mask = Mask::magnitude(weight.t(), 0.5).unwrap();
+    let csr = mask.apply(weight.t()).unwrap();
+    assert_eq!(csr.shape(), (70, 7));
+    assert!(csr.iter().all(|(&value, (row, column))| value == weight[(column as usize, row as usize)]));
+}
+
+/// A CSR whose parts nobody checked.
+fn unchecked(shape: (usize, usize), pointers: &[u32], columns: &[u32], values: &[f32]) -> Csr {
+    let (pointers, columns, values) = (pointers.to_vec(), columns.to_vec(), values.to_vec());
+    // SAFETY: none; that is what the constructors under test are for. They look at the parts through safe accessors.
+    #[allow(unsafe_code)]
+    unsafe {
+        CsMatI::new_unchecked(sprs::CompressedStorage::CSR, shape, pointers, columns, values)
+    }
+}
+
+#[test]
+fn broken_invariants_are_told_apart() {
+    let ones = [1.0; 3];
+    let cases = [
+        (unchecked((2, 4), &[0, 2, 3], &[2, 1, 0], &ones), "unsorted columns 2 and 1 in row 0"),
+        (unchecked((2, 4), &[0, 2, 3], &[1, 1, 0], &ones), "duplicate columns 1 and 1 in row 0"),
+        (unchecked((2, 4), &[0, 2, 3], &[0, 1, 4], &ones), "column 4 in row 1"),
+        (unchecked((2, 4), &[0, 4, 3], &[0, 1, 2], &ones), "0 then 4 at row 0"),
+        (unchecked((2, 4), &[0, 2, 1], &[0, 1, 2], &ones), "a last row pointer of 1"),
+        (unchecked((2, 4), &[0, 3], &[0, 1, 2], &ones), "expected 3 row pointers, found 2"),
+        (unchecked((2, 4), &[0, 2, 3], &[0, 1, 2], &ones[..2]), "2 values"),
+        (CsMatI::zero((0, 4)), "(0, 4)"),
+        (CsMatI::zero((4, 0)), "(4, 0)"),
+        (CsMatI::zero((2, 2)).into_csc(), "compressed columns"),
+    ];
+    for (csr, fault) in cases {
+        let error = CsrMatrix::new(csr).unwrap_err();
+        assert!(error.to_string().contains(fault), "{error}");
+    }
+}
+
+#[test]
+fn panel_widths_are_checked() {
+    let matrix = CsrMatrix::new(CsMatI::zero((3, 3))).unwrap();
+    for width in [0, 65_537, usize::MAX] {
+        assert_eq!(PanelMatrix::new(&matrix, width).unwrap_err().kind(), ErrorKind::Value);
+    }
+    assert_eq!(PanelMatrix::new(&matrix, 65_536).unwrap().to_csr(), *matrix.csr());
+}
+
+proptest! {
+    #[test]
+    fn csr_to_dense_gives_back_mask_times_weight(
+        rows in 1..40_usize, columns in 1..200_usize, density in 0.0..=1.0_f64, seed: u64,
+    ) {
+        let weight = noise_matrix(rows, columns, seed);
+        let keep = (density * weight.len() as f64) as usize;
+        let mask = Mask::random_count((rows, columns), keep, seed).unwrap();
+        let csr = mask.apply(weight.view()).unwrap();
+        prop_assert_eq!(csr.nnz(), keep);
+        prop_assert!(csr.check_compressed_structure().is_ok());
+        let expected = Array2::from_shape_fn((rows, columns), |place| {
+            if mask.get(place.0, place.1) == Some(true) { weight[place] } else { 0.0 }
+        });
+        let dense = csr::to_dense(&csr);
+        prop_assert_eq!(bits(dense.flatten().view()), bits(expected.flatten().view()));
+        prop_assert_eq!(csr::mask(&csr), mask);
+    }
+
+    #[test]
+    fn panels_give_the_csr_back(
+        rows in 1..40_usize, columns in 1..200_usize, density in 0.0..=1.0_f64, width in 1..220_usize, seed: u64,
+    ) {
+        let weight = noise_matrix(rows, columns, seed);
+        let mask = Mask::random_count((rows, columns), (density * weight.len() as f64) as usize, seed).unwrap();
+        let csr = mask.apply(weight.view()).unwrap();
+        let panels = PanelMatrix::new(&CsrMatrix::new(csr.clone()).unwrap(), width).unwrap();
+        prop_assert_eq!(panels.to_csr(), csr);
+    }
+}

@@ -1,0 +1,149 @@
+//! Masks: counts, ties, the quantile, and what is refused.
+
+mod common;
+
+use common::noise_matrix;
+use ndarray::{Array2, array};
+use proptest::prelude::*;
+use tombola::mask::quantile;
+use tombola::{ErrorKind, Mask};
+
+/// Sixty numbers that f32 holds exactly, with ties.
+fn eighths() -> Array2<f32> {
+    Array2::from_shape_fn((6, 10), |(i, j)| (((10 * i + j) * 37 % 101) as f32 - 50.0) / 8.0)
+}
+
+#[test]
+fn quantile_is_numpys() {
+    // numpy 2.4.6: w = np.array([((i * 37) % 101 - 50) / 8 for i in range(60)]);
+    // [(q, np.quantile(np.abs(w), q), (np.abs(w) > np.quantile(np.abs(w), q)).sum()) for q in …]
+    let expected = [
+        (0.0, 0.0, 59),
+        (0.1, 0.725, 54),
+        (0.25, 1.59375, 45),
+        (0.5, 3.1875, 30),
+        (0.8, 5.0, 11),
+        (0.9, 5.6375, 6),
+        (0.99, 6.25, 0),
+        (1.0, 6.25, 0),
+    ];
+    let weight = eighths();
+    for (q, value, above) in expected {
+        let found = quantile(weight.view(), q).unwrap();
+        assert!((found - value).abs() < 1e-12, "quantile {q}: {found} for {value}");
+        assert_eq!(Mask::above(weight.view(), found).unwrap().kept(), above, "above the quantile {q}");
+    }
+    assert_eq!(quantile(array![[3.0]].view(), 0.7).unwrap(), 3.0);
+    let infinite = array![[1.0, f32::INFINITY, f32::NEG_INFINITY]];
+    assert_eq!(quantile(infinite.view(), 0.75).unwrap(), f64::INFINITY);
+}
+
+#[test]
+fn ties_stay_in_the_order_of_their_index() {
+    let weight = array![[1.0, -2.0, 2.0], [2.0, -1.0, 2.0]];
+    let mask = Mask::magnitude_count(weight.view(), 3).unwrap();
+    assert_eq!(mask.to_array(), array![[false, true, true], [true, false, false]]);
+    let all_equal = Array2::<f32>::ones((7, 13));
+    let mask = Mask::magnitude(all_equal.view(), 0.5).unwrap();
+    assert_eq!(mask.kept(), 91 - 46); // 45.5 rounds to the even 46
+    assert!(mask.to_array().iter().take(45).all(|&keep| keep));
+}
+
+#[test]
+fn one_ranking_for_all_layers() {
+    let (large, small) = (noise_matrix(20, 30, 1) + 10.0, noise_matrix(10, 20, 2));
+    let masks = Mask::magnitude_global(&[large.view(), small.view()], 0.25).unwrap();
+    assert_eq!(masks[0].kept(), 600); // all pruned weights are of the layer of small ones
+    assert_eq!(masks[1].kept(), 0);
+    let further = Mask::magnitude_within_global(&masks, &[large.view(), small.view()], 300).unwrap();
+    assert_eq!((further[0].kept(), further[1].kept()), (300, 0));
+    assert_eq!(
+        Mask::magnitude_within_global(&masks, &[large.view()], 300).unwrap_err().kind(),
+        ErrorKind::Shape
+    );
+}
+
+#[test]
+fn what_is_refused_is_named() {
+    let weight = eighths();
+    for sparsity in [1.0, -0.1, 1.5, f64::NAN, f64::INFINITY] {
+        let error = Mask::magnitude(weight.view(), sparsity).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Value);
+        assert!(error.to_string().contains("sparsity: expected a number in [0, 1)"), "{error}");
+        assert!(Mask::random((6, 10), sparsity, 0).is_err());
+        assert!(Mask::magnitude_global(&[weight.view()], sparsity).is_err());
+    }
+    for empty in [(0, 5), (5, 0), (0, 0)] {
+        let weight = Array2::<f32>::zeros(empty);
+        assert_eq!(Mask::magnitude(weight.view(), 0.5).unwrap_err().kind(), ErrorKind::Shape);
+        assert_eq!(quantile(weight.view(), 0.5).unwrap_err().kind(), ErrorKind::Shape);
+        assert_eq!(Mask::random(empty, 0.5, 0).unwrap_err().kind(), ErrorKind::Shape);
+    }
+    assert!(quantile(weight.view(), 1.1).unwrap_err().to_string().contains("1.1"));
+    assert!(Mask::above(weight.view(), f64::NAN).unwrap_err().to_string().contains("threshold"));
+    let mut holed = weight.clone();
+    holed[(4, 7)] = f32::NAN;
+    for error in [
+        Mask::magnitude(holed.view(), 0.5).unwrap_err(),
+        Mask::above(holed.view(), 0.5).unwrap_err(),
+        quantile(holed.view(), 0.5).map(|_| ()).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("NaN at [4, 7]"), "{error}");
+    }
+    let error = Mask::magnitude_global(&[weight.view(), holed.view()], 0.5).unwrap_err();
+    assert!(error.to_string().contains("layer 1"), "{error}");
+    let error = Mask::random_count((2, 3), 7, 0).unwrap_err();
+    assert!(error.to_string().contains("at most 6"), "{error}");
+    assert!(Mask::all((2, 3)).magnitude_within(weight.view(), 1).is_err());
+    let error = Mask::none((6, 10)).magnitude_within(weight.view(), 1).unwrap_err();
+    assert!(error.to_string().contains("keep: expected at most 0, found 1"), "{error}");
+}
+
+#[test]
+fn a_nan_that_is_pruned_already_does_no_harm() {
+    let weight = array![[f32::NAN, 1.0, 2.0]];
+    let mask = Mask::from_array(array![[false, true, true]].view());
+    assert_eq!(mask.magnitude_within(weight.view(), 1).unwrap().row(0).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn chance_is_seeded_and_even() {
+    let draw = |seed| Mask::random_count((40, 50), 500, seed).unwrap();
+    assert_eq!(draw(1), draw(1));
+    assert_ne!(draw(1), draw(2));
+    // Every position should be drawn about a quarter of the time: 400 draws, 8.7 standard deviations either way.
+    let mut hits = Array2::<u32>::zeros((40, 50));
+    for seed in 0..400 {
+        hits += &draw(seed).to_array().mapv(u32::from);
+    }
+    assert!(hits.iter().all(|&hits| (25..=175).contains(&hits)), "{hits}");
+}
+
+proptest! {
+    #[test]
+    fn magnitude_keeps_the_largest_and_exactly_as_many(
+        rows in 1..20_usize, columns in 1..150_usize, sparsity in 0.0..0.999_f64, seed: u64,
+    ) {
+        // Few distinct values, so that there are ties.
+        let weight = noise_matrix(rows, columns, seed).mapv(|value| (value * 8.0).round());
+        let mask = Mask::magnitude(weight.view(), sparsity).unwrap();
+        let len = rows * columns;
+        prop_assert_eq!(mask.kept(), len - (sparsity * len as f64).round_ties_even() as usize);
+        let mut order: Vec<usize> = (0..len).collect();
+        let at = |index: usize| weight[(index / columns, index % columns)].abs();
+        order.sort_by(|&a, &b| at(b).total_cmp(&at(a))); // stable: ties by index
+        let expected: std::collections::HashSet<_> = order[..mask.kept()].iter().copied().collect();
+        for index in 0..len {
+            prop_assert_eq!(mask.get(index / columns, index % columns), Some(expected.contains(&index)));
+        }
+        prop_assert_eq!(mask.get(rows, 0), None);
+    }
+
+    #[test]
+    fn a_random_mask_has_its_count(rows in 1..20_usize, columns in 1..150_usize, share in 0.0..=1.0_f64, seed: u64) {
+        let keep = (share * (rows * columns) as f64) as usize;
+        let mask = Mask::random_count((rows, columns), keep, seed).unwrap();
+        prop_assert_eq!(mask.kept(), keep);
+        prop_assert_eq!((0..rows).map(|row| mask.row(row).count()).sum::<usize>(), keep);
+    }
+}

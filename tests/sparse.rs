@@ -1,0 +1,238 @@
+//! The sparse forward pass, on every instruction set of this machine, against loops in f64.
+
+mod common;
+
+use common::{Layer, assert_within, bits, isas, noise, noise_matrix, reference};
+use ndarray::{Array1, Array2, ArrayView2, Axis, array, s};
+use proptest::prelude::*;
+use tombola::{Activation, Csr, ErrorKind, Isa, Mask, SparseLinear, SparseMlp};
+
+fn layer(out: usize, inputs: usize, density: f64, activation: Activation, seed: u64) -> Layer {
+    let keep = (density * (out * inputs) as f64).round() as usize;
+    let mut bias = noise(seed + 1);
+    Layer {
+        weight: noise_matrix(out, inputs, seed),
+        mask: Mask::random_count((out, inputs), keep, seed).unwrap(),
+        bias: (0..out).map(|_| bias()).collect(),
+        activation,
+    }
+}
+
+fn sparse(layers: &[Layer], isa: Isa) -> SparseMlp {
+    let layers = layers.iter().map(|layer| {
+        let csr = layer.mask.apply(layer.weight.view()).unwrap();
+        SparseLinear::with_isa(csr, Some(layer.bias.clone().into()), layer.activation, isa).unwrap()
+    });
+    SparseMlp::new(layers.collect()).unwrap()
+}
+
+/// The one body for every kernel: all instruction sets agree with the reference within its bound, in a fresh and in a
+/// used workspace, and give the same bits in both.
+fn check(layers: &[Layer], x: ArrayView2<'_, f32>) {
+    let expected = reference(layers, x);
+    for isa in isas() {
+        let mlp = sparse(layers, isa);
+        let what = format!("{isa}, batch {}, {}", x.nrows(), mlp.explain(x.nrows()));
+        let y = mlp.forward(x).unwrap();
+        assert_within(&what, y.view(), &expected);
+
+        let mut workspace = mlp.workspace(x.nrows());
+        let other = noise_matrix(3, mlp.inputs(), 99);
+        mlp.forward_into(other.view(), Array2::zeros((3, mlp.outputs())).view_mut(), &mut workspace).unwrap();
+        let mut again = Array2::from_elem(y.dim(), f32::NAN);
+        mlp.forward_into(x, again.view_mut(), &mut workspace).unwrap();
+        assert_eq!(bits(y.flatten().view()), bits(again.flatten().view()), "{what}");
+    }
+}
+
+#[test]
+fn shapes_that_hurt() {
+    for (out, inputs) in [(1, 1), (1, 7), (7, 1), (13, 127), (127, 113), (64, 64), (33, 300)] {
+        for density in [0.0, 0.03, 0.2, 1.0] {
+            for batch in [1, 2, 3, 8, 15, 16, 17, 31, 33, 48, 63, 64, 65, 130] {
+                let layers = [layer(out, inputs, density, Activation::Relu, 5)];
+                check(&layers, noise_matrix(batch, inputs, 6).view());
+            }
+        }
+    }
+}
+
+#[test]
+fn skewed_masks() {
+    let (out, inputs) = (61, 257);
+    let masks = [
+        Mask::from_fn((out, inputs), |row, _| row == 17), // one dense row
+        Mask::from_fn((out, inputs), |_, column| column == 200), // one dense column
+        Mask::from_fn((out, inputs), |row, column| column < 256 >> (row % 9)), // power-law rows
+        Mask::from_fn((out, inputs), |row, column| row % 2 == 0 && column > 200), // empty rows and columns
+        Mask::from_fn((out, inputs), |row, column| row == 60 && column == 256), // the last weight alone
+    ];
+    for mask in masks {
+        for batch in [1, 17, 64, 100] {
+            let layer = Layer { mask: mask.clone(), ..layer(out, inputs, 1.0, Activation::Identity, 8) };
+            check(&[layer], noise_matrix(batch, inputs, 9).view());
+        }
+    }
+}
+
+#[test]
+fn chains_of_layers() {
+    let layers = [
+        layer(300, 784, 0.1, Activation::Relu, 1),
+        layer(100, 300, 0.1, Activation::Relu, 2),
+        layer(10, 100, 0.2, Activation::Identity, 3),
+    ];
+    for batch in [1, 17, 64, 200] {
+        check(&layers, noise_matrix(batch, 784, 4).view());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_layer(
+        out in 1..600_usize, inputs in 1..900_usize, batch in 1..130_usize, density in 0.0..=1.0_f64, seed: u64,
+    ) {
+        // The square, so that half of the cases are as sparse as tickets are.
+        let layer = layer(out, inputs, density * density, Activation::Relu, seed >> 1);
+        check(&[layer], noise_matrix(batch, inputs, seed).view());
+    }
+}
+
+#[test]
+fn views_of_any_strides() {
+    let layers = [layer(37, 90, 0.3, Activation::Relu, 1), layer(21, 37, 0.5, Activation::Identity, 2)];
+    let batch = 70;
+    let plain = noise_matrix(batch, 90, 3);
+    for isa in isas() {
+        let mlp = sparse(&layers, isa);
+        let expected = mlp.forward(plain.view()).unwrap();
+        let mut workspace = mlp.workspace(batch);
+
+        let by_features = plain.t().as_standard_layout().into_owned();
+        let mut spaced = Array2::zeros((2 * batch, 3 * 90 + 1));
+        spaced.slice_mut(s![..;2, 1..;3]).assign(&plain);
+        let mut mirrored = plain.clone();
+        mirrored.invert_axis(Axis(1));
+        let mut mirrored = mirrored.as_standard_layout().into_owned();
+        mirrored.invert_axis(Axis(1));
+        for x in [by_features.t(), spaced.slice(s![..;2, 1..;3]), mirrored.view()] {
+            assert_eq!(x, plain);
+            let mut y = Array2::zeros((21, batch));
+            mlp.forward_into(x, y.view_mut().reversed_axes(), &mut workspace).unwrap();
+            assert_eq!(y.t(), expected, "{isa}");
+            let mut y = Array2::zeros((batch, 50));
+            mlp.forward_into(x, y.slice_mut(s![.., 3..45;2]), &mut workspace).unwrap();
+            assert_eq!(y.slice(s![.., 3..45;2]), expected, "{isa}");
+            assert!(y.column(4).iter().all(|&value| value == 0.0), "{isa}: written between the strides");
+        }
+        // One row again and again: a stride of 0.
+        let row = plain.slice(s![3..4, ..]);
+        let y = mlp.forward(row.broadcast((batch, 90)).unwrap()).unwrap();
+        assert!(y.rows().into_iter().all(|y| y == expected.row(3)), "{isa}");
+    }
+}
+
+#[test]
+fn a_sample_does_not_depend_on_its_batch() {
+    let layers = [layer(40, 150, 0.2, Activation::Relu, 1), layer(9, 40, 0.5, Activation::Identity, 2)];
+    let x = noise_matrix(200, 150, 3);
+    for isa in isas() {
+        let mlp = sparse(&layers, isa);
+        let all = mlp.forward(x.view()).unwrap();
+        for batch in 2..200 {
+            let some = mlp.forward(x.slice(s![..batch, ..])).unwrap();
+            assert_eq!(some, all.slice(s![..batch, ..]), "{isa}, batch {batch}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_kept_cannot_be_seen() {
+    // Infinities and NaN reach exactly the outputs that keep a weight for them.
+    let weight =
+        array![[1.0, 0.0, 0.0, 2.0], [0.0, 3.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0]];
+    let mask = Mask::nonzero(weight.view());
+    for isa in isas() {
+        for activation in [Activation::Identity, Activation::Relu] {
+            let csr = mask.apply(weight.view()).unwrap();
+            let mlp =
+                SparseMlp::new(vec![SparseLinear::with_isa(csr, None, activation, isa).unwrap()]).unwrap();
+            for batch in [1, 2, 19, 64] {
+                let mut x = Array2::ones((batch, 4));
+                x.row_mut(batch - 1).assign(&array![f32::INFINITY, f32::NAN, f32::INFINITY, 1.0e-45]);
+                let y = mlp.forward(x.view()).unwrap();
+                for row in y.rows().into_iter().take(batch - 1) {
+                    let last = if activation == Activation::Relu { 0.0 } else { -1.0 };
+                    assert_eq!(row, array![3.0, 3.0, 0.0, last]);
+                }
+                let last = y.row(batch - 1);
+                assert_eq!(last[0], f32::INFINITY, "{isa}, batch {batch}");
+                assert!(last[1].is_nan(), "{isa}, batch {batch}: {activation:?} must keep NaN");
+                assert_eq!(last[2], 0.0);
+                let negative = if activation == Activation::Relu { 0.0 } else { f32::NEG_INFINITY };
+                assert_eq!(last[3], negative);
+            }
+        }
+    }
+}
+
+#[test]
+fn one_model_serves_many_threads() {
+    let layers = [layer(100, 200, 0.2, Activation::Relu, 1), layer(10, 100, 0.3, Activation::Identity, 2)];
+    let mlp = sparse(&layers, Isa::detect().unwrap());
+    let x = noise_matrix(64, 200, 3);
+    let expected = mlp.clone().forward(x.view()).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(mlp.forward(x.view()).unwrap(), expected));
+        }
+    });
+}
+
+#[test]
+fn an_empty_batch_has_an_empty_answer() {
+    let mlp = sparse(&[layer(3, 4, 0.5, Activation::Relu, 1)], Isa::detect().unwrap());
+    assert_eq!(mlp.forward(Array2::zeros((0, 4)).view()).unwrap().dim(), (0, 3));
+}
+
+#[test]
+fn what_is_refused_is_named() {
+    let csr =
+        |out, inputs| -> Csr { Mask::all((out, inputs)).apply(Array2::ones((out, inputs)).view()).unwrap() };
+    let linear = |out, inputs| SparseLinear::new(csr(out, inputs), None, Activation::Relu).unwrap();
+
+    let error = SparseLinear::new(csr(3, 4), Some(Array1::zeros(4)), Activation::Relu).unwrap_err();
+    assert_eq!(error.to_string(), "SparseLinear::new: bias: expected [3], found [4]");
+    assert_eq!(SparseMlp::new(vec![]).unwrap_err().kind(), ErrorKind::Shape);
+    let error = SparseMlp::new(vec![linear(3, 4), linear(2, 5)]).unwrap_err();
+    assert!(error.to_string().contains("weight of layer 1: expected 3 inputs"), "{error}");
+
+    let mlp = SparseMlp::new(vec![linear(3, 4)]).unwrap();
+    let error = mlp.forward(Array2::zeros((2, 5)).view()).unwrap_err();
+    assert_eq!(error.to_string(), "SparseMlp::forward: x: expected [batch, 4], found [2, 5]");
+    let x = Array2::zeros((2, 4));
+    for shape in [(2, 4), (1, 3), (0, 3)] {
+        let mut y = Array2::zeros(shape);
+        let error = mlp.forward_into(x.view(), y.view_mut(), &mut mlp.workspace(2)).unwrap_err();
+        assert!(error.to_string().contains("y: expected [2, 3]"), "{error}");
+    }
+    let wide = SparseMlp::new(vec![linear(30, 40)]).unwrap();
+    let mut y = Array2::zeros((2, 30));
+    let error = wide.forward_into(Array2::zeros((2, 40)).view(), y.view_mut(), &mut mlp.workspace(2));
+    assert!(error.unwrap_err().to_string().contains("workspace"));
+}
+
+#[test]
+fn an_instruction_set_must_be_there() {
+    let error = Isa::from_name("mmx").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("portable"), "{error}");
+    for name in Isa::unavailable() {
+        assert!(Isa::from_name(name).is_err());
+    }
+    for isa in Isa::available() {
+        assert_eq!(Isa::from_name(isa.name()).unwrap(), isa);
+    }
+}
