@@ -110,27 +110,31 @@ fn claim() -> Result<(DenseMlp, Ticket)> {
     })?;
 
     println!(
-        "   Test accuracy in % at the epoch of lowest validation loss, and that epoch: mean ± standard deviation"
+        "   Mean ± standard deviation of the test accuracy at the epoch of lowest validation loss, of that"
     );
-    println!("   {:<22} {:>7}  {:>14} {:>13}", "", "weights", "accuracy", "epoch");
+    println!("   epoch, and of what a control's accuracy lacks to the ticket's of the same seed\n");
+    println!("   {:<20} {:>7}  {:>14} {:>13} {:>15}", "", "weights", "accuracy %", "epoch", "difference");
     row("dense", trials.iter().map(|trial| &trial.dense));
-    println!("   one shot");
+    println!();
+    println!("\n   pruned in one shot");
     contest(trials.iter().map(|trial| &trial.one_shot));
-    let mut parted = None;
+    let mut parted = [None; 2];
     for (index, rounds) in COMPARED.iter().enumerate() {
-        println!("   {rounds} rounds");
-        let [ticket, reinitialised, random] = contest(trials.iter().map(|trial| &trial.rounds[index]));
-        if parted.is_none() && reinitialised.is_clearly_below(&ticket) && random.is_clearly_below(&ticket) {
-            parted = Some(trials[0].rounds[index].ticket.ticket.density());
+        println!("\n   pruned in {rounds} rounds");
+        let differences = contest(trials.iter().map(|trial| &trial.rounds[index]));
+        let sparsity = 100.0 * (1.0 - trials[0].rounds[index].ticket.ticket.density());
+        for (parted, difference) in parted.iter_mut().zip(differences) {
+            *parted = parted.or(difference.is_clearly_negative().then_some(sparsity));
         }
     }
-    match parted {
-        Some(density) => println!(
-            "\n   Ticket and controls part (their bands of ±1 sd no longer touch) at {:.1}% sparsity.\n",
-            100.0 * (1.0 - density)
-        ),
-        None => println!("\n   On this data ticket and controls do not part at any sparsity tried.\n"),
+    println!("\n   Where a control first lacks more than three standard errors of that difference:");
+    for (name, parted) in ["fresh weights", "random mask"].into_iter().zip(parted) {
+        println!(
+            "   {name:<20} {}",
+            parted.map_or("nowhere".into(), |sparsity| format!("at {sparsity:.1}% sparsity"))
+        );
     }
+    println!();
     let winner = trials.into_iter().next().expect("at least one seed").rounds.swap_remove(0).ticket;
     Ok((winner.trained.history.best, winner.ticket))
 }
@@ -152,26 +156,33 @@ fn trial(seed: u64, data: &Split) -> Result<Trial> {
     Ok(Trial { dense, one_shot, rounds })
 }
 
-/// Prints a ticket and its controls, and returns their accuracies.
-fn contest<'a>(contests: impl Iterator<Item = &'a Contest> + Clone) -> [Spread; 3] {
-    [
-        row("  winning ticket", contests.clone().map(|contest| &contest.ticket)),
-        row("  fresh weights", contests.clone().map(|contest| &contest.reinitialised)),
-        row("  random mask", contests.map(|contest| &contest.random_mask)),
-    ]
+/// Prints a ticket and its controls, and returns what the controls' accuracies lack.
+fn contest<'a>(contests: impl Iterator<Item = &'a Contest> + Clone) -> [Spread; 2] {
+    row("  winning ticket", contests.clone().map(|contest| &contest.ticket));
+    println!();
+    let controls: [(&str, fn(&Contest) -> &Round); 2] = [
+        ("  fresh weights", |contest| &contest.reinitialised),
+        ("  random mask", |contest| &contest.random_mask),
+    ];
+    controls.map(|(name, control)| {
+        row(name, contests.clone().map(control));
+        let lack = |contest| accuracy(control(contest)) - accuracy(&contest.ticket);
+        let difference: Spread = contests.clone().map(lack).collect();
+        println!(" {:>15}", format!("{difference:+.2}"));
+        difference
+    })
 }
 
-fn row<'a>(name: &str, rounds: impl Iterator<Item = &'a Round> + Clone) -> Spread {
-    let accuracy: Spread = rounds.clone().map(|round| 100.0 * round.trained.test.accuracy).collect();
+fn accuracy(round: &Round) -> f64 {
+    100.0 * round.trained.test.accuracy
+}
+
+fn row<'a>(name: &str, rounds: impl Iterator<Item = &'a Round> + Clone) {
+    let accuracy: Spread = rounds.clone().map(accuracy).collect();
     let epoch: Spread = rounds.clone().map(|round| round.trained.history.best_epoch() as f64).collect();
     let density: Spread = rounds.map(|round| 100.0 * round.ticket.density()).collect();
-    println!(
-        "   {name:<22} {:>6.1}%  {:>14} {:>13}",
-        density.mean,
-        format!("{accuracy:.2}"),
-        format!("{epoch:.1}")
-    );
-    accuracy
+    let (accuracy, epoch) = (format!("{accuracy:.2}"), format!("{epoch:.1}"));
+    print!("   {name:<20} {:>6.1}%  {accuracy:>14} {epoch:>13}", density.mean);
 }
 
 const BATCHES: [usize; 3] = [1, 64, 512];

@@ -80,3 +80,8 @@ pub use mask::Mask;
 pub use sparse::{SparseLinear, SparseMlp, Workspace};
 // The types of the public interface, in the versions that it speaks.
 pub use {ndarray, sprs};
+
+/// The README's program, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

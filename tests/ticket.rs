@@ -181,6 +181,8 @@ fn spreads() {
     let spread = |values: &[f64]| values.iter().copied().collect::<Spread>();
     assert_eq!(spread(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).deviation, (32.0_f64 / 7.0).sqrt());
     assert_eq!(spread(&[3.0]), Spread { mean: 3.0, deviation: 0.0, count: 1 });
-    assert!(spread(&[1.0, 2.0]).is_clearly_below(&spread(&[4.0, 5.0])));
-    assert!(!spread(&[1.0, 3.0]).is_clearly_below(&spread(&[3.0, 5.0])));
+    assert_eq!(spread(&[1.0, 3.0]).standard_error(), 1.0);
+    assert!(spread(&[-3.0, -4.0, -5.0]).is_clearly_negative());
+    assert!(!spread(&[-1.0, 1.0, -2.0, 0.5]).is_clearly_negative());
+    assert!(!spread(&[3.0, 4.0, 5.0]).is_clearly_negative());
 }

@@ -20,9 +20,15 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Whether this spread lies below another: mean plus deviation below its mean minus its deviation.
-    pub fn is_clearly_below(&self, other: &Self) -> bool {
-        self.mean + self.deviation < other.mean - other.deviation
+    /// The standard error of the mean; 0 of fewer than two.
+    pub fn standard_error(&self) -> f64 {
+        self.deviation / (self.count.max(1) as f64).sqrt()
+    }
+
+    /// Whether the mean is below 0 by more than three standard errors: of differences between trials that share their
+    /// seed, it says that the first of the two is worse, and that chance is a poor explanation.
+    pub fn is_clearly_negative(&self) -> bool {
+        self.mean < -3.0 * self.standard_error()
     }
 }
 
@@ -38,9 +44,13 @@ impl FromIterator<f64> for Spread {
 }
 
 impl fmt::Display for Spread {
-    /// `mean ± deviation`; the precision is that of both.
+    /// `mean ± deviation`; the precision is that of both, and a `+` asks for the sign of the mean.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let precision = f.precision().unwrap_or(2);
-        write!(f, "{:.precision$} ± {:.precision$}", self.mean, self.deviation)
+        let (precision, deviation) = (f.precision().unwrap_or(2), self.deviation);
+        if f.sign_plus() {
+            write!(f, "{:+.precision$} ± {deviation:.precision$}", self.mean)
+        } else {
+            write!(f, "{:.precision$} ± {deviation:.precision$}", self.mean)
+        }
     }
 }
