@@ -160,11 +160,10 @@ fn trial(seed: u64, data: &Split) -> Result<Trial> {
 fn contest<'a>(contests: impl Iterator<Item = &'a Contest> + Clone) -> [Spread; 2] {
     row("  winning ticket", contests.clone().map(|contest| &contest.ticket));
     println!();
-    let controls: [(&str, fn(&Contest) -> &Round); 2] = [
-        ("  fresh weights", |contest| &contest.reinitialised),
-        ("  random mask", |contest| &contest.random_mask),
-    ];
-    controls.map(|(name, control)| {
+    type Control = fn(&Contest) -> &Round;
+    let fresh: Control = |contest| &contest.reinitialised;
+    let random: Control = |contest| &contest.random_mask;
+    [("  fresh weights", fresh), ("  random mask", random)].map(|(name, control)| {
         row(name, contests.clone().map(control));
         let lack = |contest| accuracy(control(contest)) - accuracy(&contest.ticket);
         let difference: Spread = contests.clone().map(lack).collect();
