@@ -9,6 +9,7 @@ use tombola::data::Split;
 use tombola::dense::{DenseInference, DenseMlp, Initialisation, Optimizer, Orientation, Training};
 use tombola::mask::quantile;
 use tombola::measure::interleaved;
+use tombola::plan::Layout;
 use tombola::ticket::{Round, Scope, Search, Spread, Ticket};
 use tombola::{Isa, Mask, Result};
 
@@ -252,7 +253,7 @@ fn compare(name: &str, network: &DenseMlp, masks: &[Mask]) -> Result<String> {
     let [dense, csr, packed] = [
         layers.iter().map(|layer| layer.dense_bytes()).sum::<usize>(),
         layers.iter().map(|layer| layer.csr_bytes()).sum(),
-        layers.iter().map(|layer| layer.packed_bytes()).sum(),
+        layers.iter().map(|layer| layer.packed_bytes(Layout::Tiles)).sum(),
     ];
     Ok(format!("   {name:<22} {sparsity:>7.1}% {dense:>12} {csr:>12} {packed:>12}"))
 }

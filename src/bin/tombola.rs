@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tombola::plan::Layout;
 use tombola::{Result, io};
 
 /// Sparse models that run at the speed of their sparsity.
@@ -45,7 +46,11 @@ fn run(arguments: Arguments) -> Result<String> {
             let mlp = io::load(file)?;
             let layers = mlp.layers().iter();
             let [dense, csr, packed] = layers.fold([0; 3], |[dense, csr, packed], layer| {
-                [dense + layer.dense_bytes(), csr + layer.csr_bytes(), packed + layer.packed_bytes()]
+                [
+                    dense + layer.dense_bytes(),
+                    csr + layer.csr_bytes(),
+                    packed + layer.packed_bytes(Layout::Tiles),
+                ]
             });
             Ok(format!("{}{dense} bytes dense, {csr} as CSR, {packed} packed\n", mlp.explain(batch)))
         }

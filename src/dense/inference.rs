@@ -106,6 +106,9 @@ impl<'a> DenseInference<'a> {
             } else if let Some(y) = y.as_slice_mut() {
                 multiply(MatMut::from_row_major_slice_mut(y, batch, out), input, weight);
                 finish(layer, y, false);
+            } else if let Some(y) = y.view_mut().reversed_axes().as_slice_mut() {
+                multiply(MatMut::from_column_major_slice_mut(y, batch, out), input, weight);
+                finish(layer, y, true);
             } else {
                 let after = &mut after[..batch * out];
                 multiply(MatMut::from_row_major_slice_mut(after, batch, out), input, weight);

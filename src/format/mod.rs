@@ -3,12 +3,30 @@
 //!
 //! | layout | for | bytes per kept weight |
 //! |---|---|---|
-//! | [`CsrMatrix`] | single samples | 8, and 4 a row |
+//! | [`CsrMatrix`] | single samples on CPUs without AVX2 | 8, and 4 a row |
+//! | [`LookupMatrix`] | single samples and small batches | 6 to 8, with the padding |
 //! | [`PanelMatrix`] | batches | 6, and 20 for each two rows in each panel |
 
 mod csr;
+mod lookup;
 mod panel;
 
+use sprs::CsMatI;
+
 pub use csr::CsrMatrix;
+pub use lookup::LookupMatrix;
 pub(crate) use panel::{Group, Panel};
 pub use panel::{PANEL_ROWS, PanelMatrix};
+
+use crate::csr::Csr;
+
+/// The CSR of rows of columns and values, each sorted by column.
+fn csr_of_rows(shape: (usize, usize), rows: Vec<Vec<(u32, f32)>>) -> Csr {
+    let mut pointers = vec![0];
+    pointers.extend(rows.iter().scan(0, |end, row| {
+        *end += row.len() as u32;
+        Some(*end)
+    }));
+    let (columns, values) = rows.into_iter().flatten().unzip();
+    CsMatI::new(shape, pointers, columns, values)
+}

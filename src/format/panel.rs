@@ -9,9 +9,7 @@
 //! the same length, so rests are rare, loops end where the branch predictor expects them to, and nothing is padded:
 //! a padded slot would multiply 0 by an activation that may be infinite.
 
-use sprs::CsMatI;
-
-use super::CsrMatrix;
+use super::{CsrMatrix, csr_of_rows};
 use crate::csr::Csr;
 use crate::{Error, Result};
 
@@ -163,13 +161,7 @@ impl PanelMatrix {
             }
         }
         // Panels ascend, and so do the entries of a row within each.
-        let mut pointers = vec![0];
-        pointers.extend(rows.iter().scan(0, |end, row| {
-            *end += row.len() as u32;
-            Some(*end)
-        }));
-        let (columns, values) = rows.into_iter().flatten().unzip();
-        CsMatI::new(self.shape, pointers, columns, values)
+        csr_of_rows(self.shape, rows)
     }
 
     pub(crate) fn panels(&self) -> &[Panel] {

@@ -47,9 +47,80 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
     unsafe fn relu(self) -> Self {
         // The second operand is the one that comes back when either is NaN.
         // SAFETY: see `splat`.
         Self(unsafe { _mm256_max_ps(_mm256_setzero_ps(), self.0) })
+    }
+
+    type Index = __m256i;
+
+    #[inline(always)]
+    unsafe fn load_index(words: &[u32], at: usize) -> __m256i {
+        debug_assert!(at + LANES <= words.len());
+        // SAFETY: the caller promises that the lanes lie in `words`.
+        unsafe { _mm256_loadu_si256(words.as_ptr().add(at).cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn next_index(index: __m256i) -> __m256i {
+        // SAFETY: see `splat`.
+        unsafe { _mm256_srli_epi32::<4>(index) }
+    }
+
+    #[inline(always)]
+    unsafe fn lookup([low, high]: [Self; 2], index: __m256i) -> Self {
+        // A permutation looks at three bits; the fourth, moved to the sign, chooses between two of them.
+        // SAFETY: see `splat`.
+        unsafe {
+            let sign = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index));
+            let low = _mm256_permutevar8x32_ps(low.0, index);
+            let high = _mm256_permutevar8x32_ps(high.0, index);
+            Self(_mm256_blendv_ps(low, high, sign))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(
+        source: &[f32],
+        at: usize,
+        stride: usize,
+        target: &mut [f32],
+        to: usize,
+        target_stride: usize,
+    ) {
+        // SAFETY: the caller promises that rows and columns lie in `source` and `target`.
+        unsafe {
+            let mut rows = [_mm256_setzero_ps(); LANES];
+            for (row, lanes) in rows.iter_mut().enumerate() {
+                *lanes = Self::load(source, at + row * stride).0;
+            }
+            let mut pairs = rows;
+            for i in 0..4 {
+                pairs[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+                pairs[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+            }
+            // Half h of quads[4 * i + k] is column 4 * h + k of rows 4 * i to 4 * i + 3.
+            let mut quads = rows;
+            for i in 0..2 {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|k| _mm256_castps_pd(pairs[4 * i + k]));
+                quads[4 * i] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
+                quads[4 * i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
+                quads[4 * i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
+                quads[4 * i + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
+            }
+            for k in 0..4 {
+                let left = _mm256_permute2f128_ps::<0x20>(quads[k], quads[4 + k]);
+                let right = _mm256_permute2f128_ps::<0x31>(quads[k], quads[4 + k]);
+                Self(left).store(target, to + k * target_stride);
+                Self(right).store(target, to + (k + 4) * target_stride);
+            }
+        }
     }
 }

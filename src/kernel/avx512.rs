@@ -47,9 +47,80 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
     unsafe fn relu(self) -> Self {
         // The second operand is the one that comes back when either is NaN.
         // SAFETY: see `splat`.
         Self(unsafe { _mm512_max_ps(_mm512_setzero_ps(), self.0) })
+    }
+
+    type Index = __m512i;
+
+    #[inline(always)]
+    unsafe fn load_index(words: &[u32], at: usize) -> __m512i {
+        debug_assert!(at + LANES <= words.len());
+        // SAFETY: the caller promises that the lanes lie in `words`.
+        unsafe { _mm512_loadu_si512(words.as_ptr().add(at).cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn next_index(index: __m512i) -> __m512i {
+        // SAFETY: see `splat`.
+        unsafe { _mm512_srli_epi32::<5>(index) }
+    }
+
+    #[inline(always)]
+    unsafe fn lookup([low, high]: [Self; 2], index: __m512i) -> Self {
+        // The instruction looks at five bits of each lane.
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_permutex2var_ps(low.0, index, high.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(
+        source: &[f32],
+        at: usize,
+        stride: usize,
+        target: &mut [f32],
+        to: usize,
+        target_stride: usize,
+    ) {
+        // SAFETY: the caller promises that rows and columns lie in `source` and `target`.
+        unsafe {
+            let mut rows = [_mm512_setzero_ps(); LANES];
+            for (row, lanes) in rows.iter_mut().enumerate() {
+                *lanes = Self::load(source, at + row * stride).0;
+            }
+            let mut pairs = rows;
+            for i in 0..8 {
+                pairs[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+                pairs[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+            }
+            // Quarter q of quads[4 * i + k] is column 4 * q + k of rows 4 * i to 4 * i + 3.
+            let mut quads = rows;
+            for i in 0..4 {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|k| _mm512_castps_pd(pairs[4 * i + k]));
+                quads[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+                quads[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+                quads[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+                quads[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+            }
+            for k in 0..4 {
+                let even = _mm512_shuffle_f32x4::<0x88>(quads[k], quads[4 + k]);
+                let odd = _mm512_shuffle_f32x4::<0xDD>(quads[k], quads[4 + k]);
+                let even_below = _mm512_shuffle_f32x4::<0x88>(quads[8 + k], quads[12 + k]);
+                let odd_below = _mm512_shuffle_f32x4::<0xDD>(quads[8 + k], quads[12 + k]);
+                let mut put = |column: usize, lanes| Self(lanes).store(target, to + column * target_stride);
+                put(k, _mm512_shuffle_f32x4::<0x88>(even, even_below));
+                put(k + 4, _mm512_shuffle_f32x4::<0x88>(odd, odd_below));
+                put(k + 8, _mm512_shuffle_f32x4::<0xDD>(even, even_below));
+                put(k + 12, _mm512_shuffle_f32x4::<0xDD>(odd, odd_below));
+            }
+        }
     }
 }

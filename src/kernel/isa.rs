@@ -127,6 +127,15 @@ impl Isa {
         }
     }
 
+    /// Samples that share a lookup: their tables and sums must fit the registers.
+    pub(crate) fn lookup_samples(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => 4,
+            _ => 2,
+        }
+    }
+
     /// Runs a task with this instruction set.
     pub(crate) fn run<T: Task>(self, task: T) {
         match self.0 {

@@ -40,8 +40,51 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] + other.0[lane]))
+    }
+
+    #[inline(always)]
     unsafe fn relu(self) -> Self {
         Self(self.0.map(|lane| if lane < 0.0 { 0.0 } else { lane }))
+    }
+
+    type Index = [u32; LANES];
+
+    #[inline(always)]
+    unsafe fn load_index(words: &[u32], at: usize) -> [u32; LANES] {
+        let mut index = [0; LANES];
+        index.copy_from_slice(&words[at..at + LANES]);
+        index
+    }
+
+    #[inline(always)]
+    unsafe fn next_index(index: [u32; LANES]) -> [u32; LANES] {
+        index.map(|word| word >> Self::INDEX_BITS)
+    }
+
+    #[inline(always)]
+    unsafe fn lookup(table: [Self; 2], index: [u32; LANES]) -> Self {
+        Self(index.map(|word| {
+            let column = word as usize % (2 * LANES);
+            table[column / LANES].0[column % LANES]
+        }))
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(
+        source: &[f32],
+        at: usize,
+        stride: usize,
+        target: &mut [f32],
+        to: usize,
+        target_stride: usize,
+    ) {
+        for row in 0..LANES {
+            for (column, &value) in source[at + row * stride..][..LANES].iter().enumerate() {
+                target[to + column * target_stride + row] = value;
+            }
+        }
     }
 
     #[inline(always)]

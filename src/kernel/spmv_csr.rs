@@ -24,16 +24,28 @@ impl Task for SpmvCsr<'_> {
     unsafe fn run<V: Vector>(self) {
         let (rows, columns) = self.matrix.shape();
         assert_eq!(self.bias.len(), rows, "one bias a row");
-        assert_eq!(self.x.len(), columns, "x is [in]");
+        assert!(self.x.len() >= columns, "x is [in]");
         assert_eq!(self.y.len(), rows, "y is [out]");
-        let pointers = self.matrix.pointers();
         for (row, (y, &bias)) in self.y.iter_mut().zip(self.bias).enumerate() {
-            let (start, end) = (pointers[row] as usize, pointers[row + 1] as usize);
-            // SAFETY: `CsrMatrix` keeps the row's entries between ascending pointers, and columns below `in`.
-            let product = |at| unsafe {
-                V::read(self.matrix.values(), at)
-                    * V::read(self.x, V::read(self.matrix.columns(), at) as usize)
-            };
+            // SAFETY: `row` is a row, and `x` has been measured.
+            *y = self.activation.apply(unsafe { Self::row::<V>(self.matrix, row, bias, self.x) });
+        }
+    }
+}
+
+impl SpmvCsr<'_> {
+    /// The product of one row, and the bias.
+    ///
+    /// # Safety
+    /// `row` is a row of the matrix, and `x` has a feature for each of its columns.
+    #[inline(always)]
+    pub(super) unsafe fn row<V: Vector>(matrix: &CsrMatrix, row: usize, bias: f32, x: &[f32]) -> f32 {
+        // SAFETY: `CsrMatrix` keeps a row's entries between ascending pointers, and columns below `in`.
+        unsafe {
+            let start = V::read(matrix.pointers(), row) as usize;
+            let end = V::read(matrix.pointers(), row + 1) as usize;
+            let product =
+                |at| V::read(matrix.values(), at) * V::read(x, V::read(matrix.columns(), at) as usize);
             let mut sums = [bias, 0.0, 0.0, 0.0];
             let mut at = start;
             while at + SUMS <= end {
@@ -45,7 +57,7 @@ impl Task for SpmvCsr<'_> {
             for (sum, at) in sums.iter_mut().zip(at..end) {
                 *sum += product(at);
             }
-            *y = self.activation.apply((sums[0] + sums[1]) + (sums[2] + sums[3]));
+            (sums[0] + sums[1]) + (sums[2] + sums[3])
         }
     }
 }

@@ -32,11 +32,56 @@ pub(crate) trait Vector: Copy {
     /// See [`splat`](Self::splat).
     unsafe fn mul_add(self, factor: Self, sum: Self) -> Self;
 
+    /// `self + other`.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    unsafe fn add(self, other: Self) -> Self;
+
     /// 0 where a lane is below 0, else the lane; so NaN stays NaN.
     ///
     /// # Safety
     /// See [`splat`](Self::splat).
     unsafe fn relu(self) -> Self;
+
+    /// Column numbers of a lookup, one a lane, in the lowest [`INDEX_BITS`](Self::INDEX_BITS) of each; bits above them
+    /// are the numbers to come.
+    type Index: Copy;
+
+    /// Bits that number the lanes of two vectors.
+    const INDEX_BITS: usize = (2 * Self::LANES).ilog2() as usize;
+
+    /// `words[at..at + LANES]`.
+    ///
+    /// # Safety
+    /// `at + LANES <= words.len()`.
+    unsafe fn load_index(words: &[u32], at: usize) -> Self::Index;
+
+    /// The next number of each lane.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    unsafe fn next_index(index: Self::Index) -> Self::Index;
+
+    /// In each lane, the lane of the table that its index numbers.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    unsafe fn lookup(table: [Self; 2], index: Self::Index) -> Self;
+
+    /// Copies a block of `LANES` rows of `LANES` floats, `stride` apart and beginning at `source[at]`, to as many
+    /// columns that are `target_stride` apart and begin at `target[to]`.
+    ///
+    /// # Safety
+    /// The last of these rows ends in `source`, and the last of these columns in `target`.
+    unsafe fn transpose(
+        source: &[f32],
+        at: usize,
+        stride: usize,
+        target: &mut [f32],
+        to: usize,
+        target_stride: usize,
+    );
 
     /// `memory[at]`.
     ///

@@ -5,8 +5,9 @@ use std::sync::OnceLock;
 use ndarray::{Array1, ArrayView1};
 
 use crate::csr::{self, Csr};
-use crate::format::{CsrMatrix, PanelMatrix};
-use crate::kernel::{SpmmPanel, SpmvCsr};
+use crate::format::{CsrMatrix, LookupMatrix, PanelMatrix};
+use crate::kernel::{SpmmPanel, SpmvCsr, SpmvLookup};
+use crate::plan::{Choice, Format, Layout};
 use crate::{Activation, Error, Isa, Result, plan};
 
 /// A linear layer with sparse weights: `y = activation(W·x + b)`, `W` of shape `[out, in]`.
@@ -19,6 +20,7 @@ pub struct SparseLinear {
     activation: Activation,
     isa: Isa,
     panels: OnceLock<PanelMatrix>,
+    lookup: OnceLock<LookupMatrix>,
 }
 
 impl SparseLinear {
@@ -50,7 +52,7 @@ impl SparseLinear {
         }
         // The kernels read it as a slice, whatever strides it came with.
         let bias = bias.as_standard_layout().into_owned();
-        Ok(Self { matrix, bias, activation, isa, panels: OnceLock::new() })
+        Ok(Self { matrix, bias, activation, isa, panels: OnceLock::new(), lookup: OnceLock::new() })
     }
 
     /// The weights, as they came.
@@ -94,23 +96,75 @@ impl SparseLinear {
         csr::bytes(self.csr()) + size_of_val(self.bias_slice())
     }
 
-    /// Bytes of the weights as packed for batches, and of the bias.
-    pub fn packed_bytes(&self) -> usize {
-        self.panels().bytes() + size_of_val(self.bias_slice())
+    /// Bytes of the weights as packed for activations in a layout, and of the bias.
+    pub fn packed_bytes(&self, layout: Layout) -> usize {
+        let weights = match self.choice(layout).format {
+            Format::Csr => csr::bytes(self.csr()),
+            Format::Lookup => self.lookup().bytes(),
+            Format::Panel => self.panels().bytes(),
+        };
+        weights + size_of_val(self.bias_slice())
     }
 
-    /// The weights in panels, packed on the first call.
-    pub(super) fn panels(&self) -> &PanelMatrix {
+    /// What runs the layer on activations in a layout.
+    pub fn choice(&self, layout: Layout) -> Choice {
+        Choice::for_layout(layout, self.isa)
+    }
+
+    /// Packs the weights for activations in a layout, if that has not been done.
+    pub(super) fn pack(&self, layout: Layout) {
+        match self.choice(layout).format {
+            Format::Csr => {}
+            Format::Lookup => {
+                self.lookup();
+            }
+            Format::Panel => {
+                self.panels();
+            }
+        }
+    }
+
+    fn panels(&self) -> &PanelMatrix {
         self.panels.get_or_init(|| {
             PanelMatrix::new(&self.matrix, plan::panel_width(self.isa))
                 .unwrap_or_else(|error| unreachable!("the plan's width is in range: {error}"))
         })
     }
 
-    /// The layer on one sample: `x` is `[in]`, `y` is `[out]`.
-    pub(super) fn forward_sample(&self, x: &[f32], y: &mut [f32]) {
-        let (matrix, bias) = (&self.matrix, self.bias_slice());
-        self.isa.run(SpmvCsr { matrix, bias, activation: self.activation, x, y });
+    fn lookup(&self) -> &LookupMatrix {
+        self.lookup.get_or_init(|| {
+            LookupMatrix::new(&self.matrix, self.isa.lanes())
+                .unwrap_or_else(|error| unreachable!("vectors have so many lanes: {error}"))
+        })
+    }
+
+    /// The layer on a few samples, side by side: `x` and `y` are `[samples, stride]`, with a stride that both can be
+    /// read to in whole panels of a lookup.
+    pub(super) fn forward_rows(&self, samples: usize, stride: usize, x: &[f32], y: &mut [f32]) {
+        let (out, activation, bias) = (self.shape().0, self.activation, self.bias_slice());
+        match self.choice(Layout::Rows).format {
+            Format::Lookup => {
+                let (matrix, exact) = (self.lookup(), &self.matrix);
+                let (x_stride, y_stride) = (stride, stride);
+                self.isa.run(SpmvLookup {
+                    matrix,
+                    exact,
+                    bias,
+                    activation,
+                    samples,
+                    x,
+                    x_stride,
+                    y,
+                    y_stride,
+                });
+            }
+            Format::Csr | Format::Panel => {
+                for (x, y) in x.chunks_exact(stride).zip(y.chunks_exact_mut(stride)) {
+                    let y = &mut y[..out];
+                    self.isa.run(SpmvCsr { matrix: &self.matrix, bias, activation, x, y });
+                }
+            }
+        }
     }
 
     /// The layer on a tile of samples: `x` is `[in, samples]`, `y` is `[out, samples]`.

@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 
 use super::SparseLinear;
 use super::tile::{Tile, tiles};
-use crate::plan::{Choice, Format};
-use crate::{Error, Isa, Result};
+use crate::plan::Layout;
+use crate::{Error, Isa, Result, plan};
 
 /// A multi-layer perceptron with sparse weights. It is `Sync`: one model serves any number of threads, each with
 /// its own [`Workspace`].
@@ -121,58 +121,71 @@ impl SparseMlp {
             let expected = format!("one of this network, of {needed} floats");
             return Err(Error::shape(operation, "workspace", expected, workspace.buffers[0].len));
         }
-        match Choice::for_batch(x.nrows(), self.isa).format {
-            Format::Csr => {
-                for sample in 0..x.nrows() {
-                    let tile = Tile { samples: sample..sample + 1, width: 1 };
-                    self.forward_tile(&tile, x, &mut y, workspace, SparseLinear::forward_sample);
-                }
-            }
-            Format::Panel => {
-                for tile in tiles(x.nrows(), self.isa.lanes(), self.isa.tile_vectors()) {
-                    self.forward_tile(&tile, x, &mut y, workspace, |layer, x, y| {
-                        layer.forward_tile(tile.width, x, y);
-                    });
+        match plan::layout(x.nrows(), self.isa) {
+            Layout::Rows => self.forward_rows(x, y, workspace),
+            Layout::Tiles => {
+                for tile in tiles(x.nrows(), self.isa) {
+                    self.forward_tile(&tile, x, &mut y, workspace);
                 }
             }
         }
         Ok(())
     }
 
-    /// Runs one tile through all layers, each of them with `forward`.
+    /// A small batch, with the features of a sample side by side.
+    fn forward_rows(&self, x: ArrayView2<'_, f32>, mut y: ArrayViewMut2<'_, f32>, workspace: &mut Workspace) {
+        let (together, stride) = (self.isa.lookup_samples(), self.row_stride());
+        let outputs = self.outputs();
+        for (x, mut y) in x.axis_chunks_iter(Axis(0), together).zip(y.axis_chunks_iter_mut(Axis(0), together))
+        {
+            let samples = x.nrows();
+            let [before, after] = &mut workspace.buffers;
+            let mut before = &mut before.as_mut_slice()[..samples * stride];
+            let mut after = &mut after.as_mut_slice()[..samples * stride];
+            for (row, x) in before.chunks_exact_mut(stride).zip(x.rows()) {
+                x.iter().zip(row).for_each(|(&value, place)| *place = value);
+            }
+            for layer in &self.layers {
+                layer.forward_rows(samples, stride, before, after);
+                std::mem::swap(&mut before, &mut after);
+            }
+            for (row, mut y) in before.chunks_exact(stride).zip(y.rows_mut()) {
+                y.iter_mut().zip(&row[..outputs]).for_each(|(place, &value)| *place = value);
+            }
+        }
+    }
+
+    /// Runs one tile through all layers.
     fn forward_tile(
         &self,
         tile: &Tile,
         x: ArrayView2<'_, f32>,
         y: &mut ArrayViewMut2<'_, f32>,
         workspace: &mut Workspace,
-        forward: impl Fn(&SparseLinear, &[f32], &mut [f32]),
     ) {
         let [before, after] = &mut workspace.buffers;
         let (mut before, mut after) = (before.as_mut_slice(), after.as_mut_slice());
-        tile.load(x, &mut before[..self.inputs() * tile.width]);
+        tile.load(x, &mut before[..self.inputs() * tile.width], self.isa);
         for layer in &self.layers {
             let (out, inputs) = layer.shape();
-            forward(layer, &before[..inputs * tile.width], &mut after[..out * tile.width]);
+            layer.forward_tile(tile.width, &before[..inputs * tile.width], &mut after[..out * tile.width]);
             std::mem::swap(&mut before, &mut after);
         }
-        tile.store(&before[..self.outputs() * tile.width], y.view_mut());
+        tile.store(&before[..self.outputs() * tile.width], y.view_mut(), self.isa);
     }
 
     /// A workspace for [`forward_into`](Self::forward_into), with all weights packed that batches of up to
     /// `max_batch` samples need.
     pub fn workspace(&self, max_batch: usize) -> Workspace {
-        if Choice::for_batch(max_batch, self.isa).format == Format::Panel {
-            self.layers.iter().for_each(|layer| {
-                layer.panels();
-            });
+        for layout in [plan::layout(1, self.isa), plan::layout(max_batch, self.isa)] {
+            self.layers.iter().for_each(|layer| layer.pack(layout));
         }
         Workspace { buffers: std::array::from_fn(|_| Buffer::new(self.buffer_len())) }
     }
 
     /// What runs each layer for a batch of `batch` samples, a line a layer.
     pub fn explain(&self, batch: usize) -> String {
-        let choice = Choice::for_batch(batch, self.isa);
+        let layout = plan::layout(batch, self.isa);
         let mut text = String::new();
         for (index, layer) in self.layers.iter().enumerate() {
             let (out, inputs) = layer.shape();
@@ -180,17 +193,28 @@ impl SparseMlp {
             let (kept, activation) = (layer.kept(), layer.activation().name());
             writeln!(
                 text,
-                "layer {index}: {out}×{inputs}, {kept} weights ({density:.1}%), {activation}: {choice}"
+                "layer {index}: {out}×{inputs}, {kept} weights ({density:.1}%), {activation}: {}",
+                layer.choice(layout)
             )
             .unwrap_or_else(|_| unreachable!("a String takes all that is written to it"));
         }
         text
     }
 
-    /// Floats of the widest layer's activations in the widest tile.
+    /// Floats from a sample to the next in rows, for every layer: a lookup reads two vectors at a time.
+    fn row_stride(&self) -> usize {
+        self.widest().next_multiple_of(2 * self.isa.lanes())
+    }
+
+    /// Floats of the widest layer's activations, in the widest tile or in rows.
     fn buffer_len(&self) -> usize {
-        let features = self.layers.iter().map(|layer| layer.shape().0.max(layer.shape().1)).max();
-        features.unwrap_or(0) * self.isa.lanes() * self.isa.tile_vectors()
+        let tile = self.widest() * self.isa.lanes() * self.isa.tile_vectors();
+        tile.max(self.row_stride() * self.isa.lookup_samples())
+    }
+
+    /// Features of the widest layer.
+    fn widest(&self) -> usize {
+        self.layers.iter().map(|layer| layer.shape().0.max(layer.shape().1)).max().unwrap_or(0)
     }
 }
 

@@ -1,0 +1,257 @@
+//! Slots for in-register lookup, for single samples and small batches.
+//!
+//! With one sample there is nothing to vectorise over but rows, and each row wants its own activations: a gather. The
+//! lookup layout makes the gather a permutation of registers. Rows are taken a *chunk* at a time, as many as a vector
+//! has lanes, and columns a *panel* at a time, as many as two vectors of activations hold. A *slot* is one kept weight
+//! for each row of the chunk, and which of the panel's columns it belongs to, in as few bits as that takes.
+//!
+//! Every panel of a chunk has the same number of slots, so that the loop over them has no branch. Rows that have more
+//! entries in a panel put the rest into a short CSR *tail*; rows that have fewer leave padding, weight 0 on the panel's
+//! first column. More slots mean more padding and less tail: each chunk gets the number that costs least. Rows are
+//! sorted by their length, so that those of a chunk want about the same.
+//!
+//! A padded slot computes 0 × an activation, which is NaN where that is infinite or NaN. The kernel redoes from the
+//! plain CSR whatever does not come out finite.
+
+use super::{CsrMatrix, csr_of_rows};
+use crate::csr::Csr;
+use crate::{Error, Result};
+
+/// The registers that a lookup matrix is packed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Registers {
+    /// Rows of a chunk: lanes of a vector.
+    pub(crate) lanes: usize,
+}
+
+impl Registers {
+    /// Bits of a column in its panel.
+    pub(crate) fn bits(self) -> usize {
+        self.columns().ilog2() as usize
+    }
+
+    /// Columns of a panel.
+    pub(crate) fn columns(self) -> usize {
+        2 * self.lanes
+    }
+
+    /// Column numbers in a word, whose highest bit stays free for [`KEPT`].
+    pub(crate) fn per_word(self) -> usize {
+        31 / self.bits()
+    }
+}
+
+/// The bit of a panel's first word that tells a first slot with a kept weight from padding. (Later slots tell by
+/// themselves: only padding has the panel's first column there.)
+const KEPT: u32 = 1 << 31;
+
+/// The most slots of a panel: one of more than half of the columns would be no sparse matrix.
+pub(crate) const MAX_SLOTS: usize = 16;
+
+/// A sparse matrix in slots for in-register lookup: for each slot 4 bytes a row for the value and 5 bits and a little
+/// for the column, about 6 to 7 bytes per kept weight with the padding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LookupMatrix {
+    shape: (usize, usize),
+    registers: Registers,
+    chunks: Vec<Chunk>,
+    /// The rows of each chunk; `u32::MAX` where the last chunk lacks one.
+    rows: Vec<u32>,
+    /// For each panel of a chunk, the column numbers of its slots: a vector of words for each `per_word` slots, the
+    /// first slot in the lowest bits.
+    words: Vec<u32>,
+    /// For each panel of a chunk and each slot, a vector of values.
+    values: Vec<f32>,
+    /// Row pointers of the tail, in the order of `rows`.
+    tail_pointers: Vec<u32>,
+    tail_columns: Vec<u32>,
+    tail_values: Vec<f32>,
+}
+
+/// Some rows: where their words and values begin, and how many slots each of their panels has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    pub(crate) slots: usize,
+    pub(crate) word: usize,
+    pub(crate) value: usize,
+}
+
+impl LookupMatrix {
+    /// Packs a matrix for vectors of `lanes` floats: chunks of so many rows, panels of twice as many columns.
+    ///
+    /// # Errors
+    /// When `lanes` is not 4, 8 or 16.
+    pub fn new(matrix: &CsrMatrix, lanes: usize) -> Result<Self> {
+        if ![4, 8, 16].contains(&lanes) {
+            return Err(Error::value("LookupMatrix::new", "lanes", "4, 8 or 16", lanes));
+        }
+        let registers = Registers { lanes };
+        let (rows, columns) = matrix.shape();
+        let panels = columns.div_ceil(registers.columns());
+        let len = |row: u32| matrix.pointers()[row as usize + 1] - matrix.pointers()[row as usize];
+        let mut order: Vec<u32> = (0..rows as u32).collect();
+        order.sort_by_key(|&row| std::cmp::Reverse(len(row)));
+        let mut packed = Self {
+            shape: matrix.shape(),
+            registers,
+            chunks: Vec::with_capacity(rows.div_ceil(registers.lanes)),
+            rows: Vec::with_capacity(rows.next_multiple_of(registers.lanes)),
+            words: Vec::new(),
+            values: Vec::new(),
+            tail_pointers: vec![0],
+            tail_columns: Vec::new(),
+            tail_values: Vec::new(),
+        };
+        let mut counts = vec![0; panels * registers.lanes];
+        for rows in order.chunks(registers.lanes) {
+            packed.push_chunk(matrix, rows, panels, &mut counts);
+        }
+        Ok(packed)
+    }
+
+    fn push_chunk(&mut self, matrix: &CsrMatrix, rows: &[u32], panels: usize, counts: &mut [u8]) {
+        let (lanes, bits) = (self.registers.lanes, self.registers.bits());
+        let (width, per_word) = (self.registers.columns(), self.registers.per_word());
+        let entries =
+            |row: u32| matrix.pointers()[row as usize] as usize..matrix.pointers()[row as usize + 1] as usize;
+
+        counts.fill(0);
+        let mut of_size = [0_u32; 2 * 16 + 1];
+        for (lane, &row) in rows.iter().enumerate() {
+            for at in entries(row) {
+                counts[matrix.columns()[at] as usize / width * lanes + lane] += 1;
+            }
+        }
+        counts.iter().for_each(|&count| of_size[usize::from(count)] += 1);
+        let slots = cheapest_slots(&of_size, panels);
+
+        let chunk = Chunk { slots, word: self.words.len(), value: self.values.len() };
+        self.chunks.push(chunk);
+        self.words.resize(chunk.word + panels * slots.div_ceil(per_word) * lanes, 0);
+        self.values.resize(chunk.value + panels * slots * lanes, 0.0);
+        counts.fill(0);
+        for (lane, &row) in rows.iter().enumerate() {
+            for at in entries(row) {
+                let (column, value) = (matrix.columns()[at] as usize, matrix.values()[at]);
+                let panel = column / width;
+                let count = &mut counts[panel * lanes + lane];
+                let slot = usize::from(*count);
+                *count += 1;
+                if slot < slots {
+                    let word = panel * slots.div_ceil(per_word) + slot / per_word;
+                    let shift = bits * (slot % per_word);
+                    let kept = if slot == 0 { KEPT } else { 0 };
+                    self.words[chunk.word + word * lanes + lane] |=
+                        (((column % width) as u32) << shift) | kept;
+                    self.values[chunk.value + (panel * slots + slot) * lanes + lane] = value;
+                } else {
+                    self.tail_columns.push(column as u32);
+                    self.tail_values.push(value);
+                }
+            }
+            self.tail_pointers.push(self.tail_columns.len() as u32);
+        }
+        self.rows.extend_from_slice(rows);
+        for _ in rows.len()..lanes {
+            self.rows.push(u32::MAX);
+            self.tail_pointers.push(self.tail_columns.len() as u32);
+        }
+    }
+
+    /// `(out, in)`.
+    pub fn shape(&self) -> (usize, usize) {
+        self.shape
+    }
+
+    /// Bytes of all arrays.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.chunks[..])
+            + size_of_val(&self.rows[..])
+            + size_of_val(&self.words[..])
+            + size_of_val(&self.values[..])
+            + size_of_val(&self.tail_pointers[..])
+            + size_of_val(&self.tail_columns[..])
+            + size_of_val(&self.tail_values[..])
+    }
+
+    /// The matrix it was packed from.
+    pub fn to_csr(&self) -> Csr {
+        let (lanes, bits) = (self.registers.lanes, self.registers.bits());
+        let (width, per_word) = (self.registers.columns(), self.registers.per_word());
+        let mut rows = vec![Vec::new(); self.shape.0];
+        for (index, &row) in self.rows.iter().enumerate().filter(|&(_, &row)| row != u32::MAX) {
+            let (chunk, lane) = (self.chunks[index / lanes], index % lanes);
+            let row = &mut rows[row as usize];
+            for panel in 0..self.shape.1.div_ceil(width) {
+                for slot in 0..chunk.slots {
+                    let at = panel * chunk.slots.div_ceil(per_word) + slot / per_word;
+                    let word = self.words[chunk.word + at * lanes + lane];
+                    let column = (word >> (bits * (slot % per_word))) as usize % width;
+                    if if slot == 0 { word & KEPT == 0 } else { column == 0 } {
+                        break;
+                    }
+                    let value = self.values[chunk.value + (panel * chunk.slots + slot) * lanes + lane];
+                    row.push(((panel * width + column) as u32, value));
+                }
+            }
+            let tail = self.tail_pointers[index] as usize..self.tail_pointers[index + 1] as usize;
+            row.extend(
+                self.tail_columns[tail.clone()].iter().copied().zip(self.tail_values[tail].iter().copied()),
+            );
+            row.sort_unstable_by_key(|&(column, _)| column);
+        }
+        csr_of_rows(self.shape, rows)
+    }
+
+    /// The registers that it was packed for.
+    pub(crate) fn registers(&self) -> Registers {
+        self.registers
+    }
+
+    pub(crate) fn chunks(&self) -> &[Chunk] {
+        &self.chunks
+    }
+
+    pub(crate) fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    pub(crate) fn words(&self) -> &[u32] {
+        &self.words
+    }
+
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    pub(crate) fn tail_pointers(&self) -> &[u32] {
+        &self.tail_pointers
+    }
+
+    pub(crate) fn tail_columns(&self) -> &[u32] {
+        &self.tail_columns
+    }
+
+    pub(crate) fn tail_values(&self) -> &[f32] {
+        &self.tail_values
+    }
+}
+
+/// The number of slots for which a chunk takes the least time, in cycles of a port-bound loop: a slot is a permutation,
+/// a multiply-add and mostly a shift on two ports; a panel loads its activations; an entry of the tail is a few scalar
+/// loads.
+fn cheapest_slots(of_size: &[u32], panels: usize) -> usize {
+    const SLOT: f64 = 2.0;
+    const PANEL: f64 = 1.0;
+    const TAIL: f64 = 1.6;
+    let cost = |slots: usize| {
+        let tail = of_size
+            .iter()
+            .enumerate()
+            .skip(slots)
+            .map(|(size, &count)| (size - slots) as f64 * f64::from(count));
+        let body = if slots == 0 { 0.0 } else { panels as f64 * (SLOT * slots as f64 + PANEL) };
+        body + TAIL * tail.sum::<f64>()
+    };
+    (0..=MAX_SLOTS).min_by(|&a, &b| cost(a).total_cmp(&cost(b))).unwrap_or(0)
+}
