@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | [`CsrMatrix`] | single samples on CPUs without AVX2 | 8, and 4 a row |
 //! | [`LookupMatrix`] | single samples and small batches | 6 to 8, with the padding |
-//! | [`PanelMatrix`] | batches | 6, and 20 for each two rows in each panel |
+//! | [`PanelMatrix`] | batches | 6, and 36 for each four rows in each panel |
 
 mod csr;
 mod lookup;
@@ -15,7 +15,6 @@ use sprs::CsMatI;
 
 pub use csr::CsrMatrix;
 pub use lookup::LookupMatrix;
-pub(crate) use panel::{Group, Panel};
 pub use panel::{PANEL_ROWS, PanelMatrix};
 
 use crate::csr::Csr;

@@ -14,9 +14,9 @@ use crate::csr::Csr;
 use crate::{Error, Result};
 
 /// Rows that are walked together: enough independent sums to hide the latency of a multiply-add.
-pub const PANEL_ROWS: usize = 2;
+pub const PANEL_ROWS: usize = 4;
 
-/// A sparse matrix cut into panels of columns, for batches: 6 bytes per kept weight and 20 for each group of
+/// A sparse matrix cut into panels of columns, for batches: 6 bytes per kept weight and 36 for each group of
 /// [`PANEL_ROWS`] rows in each panel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PanelMatrix {

@@ -116,12 +116,12 @@ impl Isa {
         }
     }
 
-    /// Vectors in the widest tile: two rows of sums, an activation and a weight must fit the registers.
+    /// Vectors in the widest tile: the sums of a group of rows, an activation and a weight must fit the registers.
     pub(crate) fn tile_vectors(self) -> usize {
         match self.0 {
-            Set::Portable => 2,
+            Set::Portable => 1,
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => 4,
+            Set::Avx2 => 2,
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => 4,
         }

@@ -24,5 +24,5 @@ pub use isa::Isa;
 pub(crate) use spmm_panel::SpmmPanel;
 pub(crate) use spmv_csr::SpmvCsr;
 pub(crate) use spmv_lookup::SpmvLookup;
-pub(crate) use transpose::Transpose;
+pub(crate) use transpose::{CopyRows, Transpose};
 use vector::{Task, Vector};

@@ -88,6 +88,11 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn read_four(memory: &[u16], at: usize) -> u64 {
+        memory[at..at + 4].iter().rev().fold(0, |four, &value| four << 16 | u64::from(value))
+    }
+
+    #[inline(always)]
     unsafe fn read<T: Copy>(memory: &[T], at: usize) -> T {
         memory[at]
     }

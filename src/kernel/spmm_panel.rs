@@ -2,7 +2,7 @@
 
 use super::{Task, Vector};
 use crate::Activation;
-use crate::format::{Group, PANEL_ROWS, Panel, PanelMatrix};
+use crate::format::{PANEL_ROWS, PanelMatrix};
 
 /// One layer on one tile. Activations are feature-major: `samples` floats for each feature.
 pub(crate) struct SpmmPanel<'a> {
@@ -44,85 +44,71 @@ impl SpmmPanel<'_> {
     /// The CPU has the instruction set of `V`, `samples` is `N` vectors, and the slices have the lengths that `run`
     /// asserts.
     #[inline(always)]
-    unsafe fn tile<V: Vector, const N: usize>(mut self) {
-        let panels = self.matrix.panels();
+    unsafe fn tile<V: Vector, const N: usize>(self) {
+        let Self { matrix, bias, activation, x, y, .. } = self;
+        let panels = matrix.panels();
         for (index, panel) in panels.iter().enumerate() {
+            let (first, last) = (index == 0, index + 1 == panels.len());
+            let x = &x[panel.column * N * V::LANES..];
             let mut entry = panel.entry;
-            let last = index + 1 == panels.len();
-            for group in &self.matrix.groups()[panel.groups.clone()] {
-                // SAFETY: the caller's promises, and `entry` is where the entries of `group` begin.
-                entry = unsafe { self.group::<V, N>(panel, group, entry, index == 0, last) };
+            for group in &matrix.groups()[panel.groups.clone()] {
+                // SAFETY: for the whole body: `PanelMatrix` keeps rows below `out` and a panel's columns below `in`,
+                // so the vectors of a row or a column lie in `y` or `x`, which hold `N` vectors for each; and the
+                // lengths of a panel's groups add up to the entries that it has.
+                unsafe {
+                    let rows = group.rows.map(|row| row as usize);
+                    let mut sums = [[V::splat(0.0); N]; PANEL_ROWS];
+                    for (sums, &row) in sums.iter_mut().zip(&rows) {
+                        for (n, sum) in sums.iter_mut().enumerate() {
+                            *sum = if first {
+                                V::splat(V::read(bias, row))
+                            } else {
+                                V::load(y, (row * N + n) * V::LANES)
+                            };
+                        }
+                    }
+                    for _ in 0..group.common {
+                        let columns = V::read_four(matrix.columns(), entry);
+                        for (offset, sums) in sums.iter_mut().enumerate() {
+                            let column = (columns >> (16 * offset)) as usize & 0xFFFF;
+                            multiply(V::read(matrix.values(), entry + offset), x, column, sums);
+                        }
+                        entry += PANEL_ROWS;
+                    }
+                    for (sums, &rest) in sums.iter_mut().zip(&group.rest) {
+                        for _ in 0..rest {
+                            let column = V::read(matrix.columns(), entry) as usize;
+                            multiply(V::read(matrix.values(), entry), x, column, sums);
+                            entry += 1;
+                        }
+                    }
+                    // Backwards, so that the first row comes last: it stands in for rows that a last group lacks.
+                    for (sums, &row) in sums.iter().zip(&rows).rev() {
+                        for (n, &sum) in sums.iter().enumerate() {
+                            let value = match activation {
+                                Activation::Relu if last => sum.relu(),
+                                _ => sum,
+                            };
+                            value.store(y, (row * N + n) * V::LANES);
+                        }
+                    }
+                }
             }
         }
     }
+}
 
-    /// Adds the entries of a group of rows to its sums, and says where the next group's begin.
-    ///
-    /// # Safety
-    /// As [`tile`](Self::tile); `group` is of `panel`, and its entries begin at `entry`.
-    #[inline(always)]
-    unsafe fn group<V: Vector, const N: usize>(
-        &mut self,
-        panel: &Panel,
-        group: &Group,
-        mut entry: usize,
-        first: bool,
-        last: bool,
-    ) -> usize {
-        // SAFETY: `PanelMatrix` keeps rows below `out` and a panel's columns below `in`, so the
-        // vectors of a row or a column lie in `y` or `x`, which hold `N` vectors for each; and the lengths of its
-        // groups add up to the entries that it has.
-        unsafe {
-            let rows = group.rows.map(|row| row as usize);
-            let mut sums = [[V::splat(0.0); N]; PANEL_ROWS];
-            for (sums, &row) in sums.iter_mut().zip(&rows) {
-                for (n, sum) in sums.iter_mut().enumerate() {
-                    *sum = if first {
-                        V::splat(V::read(self.bias, row))
-                    } else {
-                        V::load(self.y, (row * N + n) * V::LANES)
-                    };
-                }
-            }
-            for _ in 0..group.common {
-                for (offset, sums) in sums.iter_mut().enumerate() {
-                    self.entry(panel, entry + offset, sums);
-                }
-                entry += PANEL_ROWS;
-            }
-            for (sums, &rest) in sums.iter_mut().zip(&group.rest) {
-                for _ in 0..rest {
-                    self.entry(panel, entry, sums);
-                    entry += 1;
-                }
-            }
-            // Backwards, so that the first row comes last: it stands in for rows that a last group lacks.
-            for (sums, &row) in sums.iter().zip(&rows).rev() {
-                for (n, &sum) in sums.iter().enumerate() {
-                    let value = match self.activation {
-                        Activation::Relu if last => sum.relu(),
-                        _ => sum,
-                    };
-                    value.store(self.y, (row * N + n) * V::LANES);
-                }
-            }
-            entry
-        }
-    }
-
-    /// One weight times its activations.
-    ///
-    /// # Safety
-    /// As [`group`](Self::group); `entry` is an entry of `panel`.
-    #[inline(always)]
-    unsafe fn entry<V: Vector, const N: usize>(&self, panel: &Panel, entry: usize, sums: &mut [V; N]) {
-        // SAFETY: see `group`.
-        unsafe {
-            let weight = V::splat(V::read(self.matrix.values(), entry));
-            let column = panel.column + usize::from(V::read(self.matrix.columns(), entry));
-            for (n, sum) in sums.iter_mut().enumerate() {
-                *sum = weight.mul_add(V::load(self.x, (column * N + n) * V::LANES), *sum);
-            }
+/// Adds a weight times the activations of a column to the sums of its row.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`, and `x` has `N` vectors for the column.
+#[inline(always)]
+unsafe fn multiply<V: Vector, const N: usize>(weight: f32, x: &[f32], column: usize, sums: &mut [V; N]) {
+    // SAFETY: the caller's promises.
+    unsafe {
+        let weight = V::splat(weight);
+        for (n, sum) in sums.iter_mut().enumerate() {
+            *sum = weight.mul_add(V::load(x, (column * N + n) * V::LANES), *sum);
         }
     }
 }

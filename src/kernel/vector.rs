@@ -83,6 +83,18 @@ pub(crate) trait Vector: Copy {
         target_stride: usize,
     );
 
+    /// `memory[at..at + 4]`, the first in the lowest bits: one scalar load. (Four loads would tempt the compiler to put
+    /// column numbers into vectors, and to take them out again one by one.)
+    ///
+    /// # Safety
+    /// `at + 4 <= memory.len()`.
+    #[inline(always)]
+    unsafe fn read_four(memory: &[u16], at: usize) -> u64 {
+        debug_assert!(at + 4 <= memory.len());
+        // SAFETY: the caller's promise.
+        u64::from_le(unsafe { memory.as_ptr().add(at).cast::<u64>().read_unaligned() })
+    }
+
     /// `memory[at]`.
     ///
     /// # Safety

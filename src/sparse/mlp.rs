@@ -143,14 +143,20 @@ impl SparseMlp {
             let mut before = &mut before.as_mut_slice()[..samples * stride];
             let mut after = &mut after.as_mut_slice()[..samples * stride];
             for (row, x) in before.chunks_exact_mut(stride).zip(x.rows()) {
-                x.iter().zip(row).for_each(|(&value, place)| *place = value);
+                match x.as_slice() {
+                    Some(x) => row[..x.len()].copy_from_slice(x),
+                    None => x.iter().zip(row).for_each(|(&value, place)| *place = value),
+                }
             }
             for layer in &self.layers {
                 layer.forward_rows(samples, stride, before, after);
                 std::mem::swap(&mut before, &mut after);
             }
             for (row, mut y) in before.chunks_exact(stride).zip(y.rows_mut()) {
-                y.iter_mut().zip(&row[..outputs]).for_each(|(place, &value)| *place = value);
+                match y.as_slice_mut() {
+                    Some(y) => y.copy_from_slice(&row[..outputs]),
+                    None => y.iter_mut().zip(row).for_each(|(place, &value)| *place = value),
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
 use crate::Isa;
-use crate::kernel::Transpose;
+use crate::kernel::{CopyRows, Transpose};
 
 /// The tiles of a batch: as wide as can be, and the last one rounded up to whole vectors.
 pub(super) fn tiles(batch: usize, isa: Isa) -> impl Iterator<Item = Tile> {
@@ -26,37 +26,61 @@ impl Tile {
     /// Copies the tile's samples of `x` (`[batch, features]`) to `tile` (`[features, width]`); lanes without a sample
     /// become 0.
     pub(super) fn load(&self, x: ArrayView2<'_, f32>, tile: &mut [f32], isa: Isa) {
-        let x = x.slice_axis(Axis(0), self.samples.clone().into());
-        let (samples, features) = x.dim();
+        let ((batch, features), (samples, start)) = (x.dim(), (self.samples.len(), self.samples.start));
         if samples < self.width {
             tile.chunks_exact_mut(self.width).for_each(|lanes| lanes[samples..].fill(0.0));
         }
-        if let Some(source) = x.as_slice() {
-            let (rows, columns, source_stride, target_stride) = (samples, features, features, self.width);
-            isa.run(Transpose { rows, columns, source, source_stride, target: tile, target_stride });
-            return;
-        }
-        for (column, lanes) in x.columns().into_iter().zip(tile.chunks_exact_mut(self.width)) {
-            match column.as_slice() {
-                Some(column) => lanes[..samples].copy_from_slice(column),
-                None => column.iter().zip(lanes).for_each(|(&value, lane)| *lane = value),
+        if let Some(source) = x.to_slice() {
+            isa.run(Transpose {
+                rows: samples,
+                columns: features,
+                source: &source[start * features..],
+                source_stride: features,
+                target: tile,
+                target_stride: self.width,
+            });
+        } else if let Some(source) = x.reversed_axes().to_slice() {
+            isa.run(CopyRows {
+                rows: features,
+                columns: samples,
+                source: &source[start..],
+                source_stride: batch,
+                target: tile,
+                target_stride: self.width,
+            });
+        } else {
+            let x = x.slice_axis(Axis(0), self.samples.clone().into());
+            for (column, lanes) in x.columns().into_iter().zip(tile.chunks_exact_mut(self.width)) {
+                column.iter().zip(lanes).for_each(|(&value, lane)| *lane = value);
             }
         }
     }
 
     /// Copies `tile` (`[features, width]`) to the tile's samples of `y` (`[batch, features]`).
     pub(super) fn store(&self, tile: &[f32], mut y: ArrayViewMut2<'_, f32>, isa: Isa) {
-        let mut y = y.slice_axis_mut(Axis(0), self.samples.clone().into());
-        let (samples, features) = y.dim();
+        let ((batch, features), (samples, start)) = (y.dim(), (self.samples.len(), self.samples.start));
         if let Some(target) = y.as_slice_mut() {
-            let (rows, columns, source_stride, target_stride) = (features, samples, self.width, features);
-            isa.run(Transpose { rows, columns, source: tile, source_stride, target, target_stride });
-            return;
-        }
-        for (mut column, lanes) in y.columns_mut().into_iter().zip(tile.chunks_exact(self.width)) {
-            match column.as_slice_mut() {
-                Some(column) => column.copy_from_slice(&lanes[..samples]),
-                None => column.iter_mut().zip(lanes).for_each(|(value, &lane)| *value = lane),
+            isa.run(Transpose {
+                rows: features,
+                columns: samples,
+                source: tile,
+                source_stride: self.width,
+                target: &mut target[start * features..],
+                target_stride: features,
+            });
+        } else if let Some(target) = y.view_mut().reversed_axes().as_slice_mut() {
+            isa.run(CopyRows {
+                rows: features,
+                columns: samples,
+                source: tile,
+                source_stride: self.width,
+                target: &mut target[start..],
+                target_stride: batch,
+            });
+        } else {
+            let mut y = y.slice_axis_mut(Axis(0), self.samples.clone().into());
+            for (mut column, lanes) in y.columns_mut().into_iter().zip(tile.chunks_exact(self.width)) {
+                column.iter_mut().zip(lanes).for_each(|(value, &lane)| *value = lane);
             }
         }
     }
