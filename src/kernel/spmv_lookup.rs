@@ -24,6 +24,10 @@ pub(crate) struct SpmvLookup<'a> {
 /// Sums that run side by side, to hide the latency of a multiply-add.
 const SUMS: usize = 4;
 
+/// How many values before it needs them a chunk asks for them: each is read once, so a large matrix comes from the third
+/// level of the cache or from memory at every pass.
+const AHEAD: usize = 1024;
+
 /// Rows of the widest chunk.
 const MAX_LANES: usize = 16;
 
@@ -109,6 +113,12 @@ impl SpmvLookup<'_> {
                 }
                 let word = chunk.word + panel * S.div_ceil(per_word) * V::LANES;
                 let value = chunk.value + panel * S * V::LANES;
+                for slot in 0..S {
+                    V::prefetch(self.matrix.values(), value + AHEAD + slot * V::LANES);
+                }
+                for at in 0..S.div_ceil(per_word) {
+                    V::prefetch(self.matrix.words(), word + AHEAD / 4 + at * V::LANES);
+                }
                 let mut columns = V::load_index(self.matrix.words(), word);
                 for slot in 0..S {
                     if slot > 0 {

@@ -44,6 +44,20 @@ pub(crate) trait Vector: Copy {
     /// See [`splat`](Self::splat).
     unsafe fn relu(self) -> Self;
 
+    /// Asks for the cache line of `memory[at]`, if there is one. It is only a hint: any `at` will do.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    #[inline(always)]
+    unsafe fn prefetch<T>(memory: &[T], at: usize) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch reads nothing and faults nowhere.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(memory.as_ptr().wrapping_add(at).cast());
+        }
+    }
+
     /// Column numbers of a lookup, one a lane, in the lowest [`INDEX_BITS`](Self::INDEX_BITS) of each; bits above them
     /// are the numbers to come.
     type Index: Copy;
