@@ -74,6 +74,8 @@ pub(crate) struct Chunk {
     pub(crate) slots: usize,
     pub(crate) word: usize,
     pub(crate) value: usize,
+    /// The first of the rows, where they are all there and follow each other.
+    pub(crate) neighbours: Option<usize>,
 }
 
 impl LookupMatrix {
@@ -88,9 +90,11 @@ impl LookupMatrix {
         let registers = Registers { lanes };
         let (rows, columns) = matrix.shape();
         let panels = columns.div_ceil(registers.columns());
-        let len = |row: u32| matrix.pointers()[row as usize + 1] - matrix.pointers()[row as usize];
         let mut order: Vec<u32> = (0..rows as u32).collect();
-        order.sort_by_key(|&row| std::cmp::Reverse(len(row)));
+        if is_skewed(matrix, lanes) {
+            let len = |row: u32| matrix.pointers()[row as usize + 1] - matrix.pointers()[row as usize];
+            order.sort_by_key(|&row| std::cmp::Reverse(len(row)));
+        }
         let mut packed = Self {
             shape: matrix.shape(),
             registers,
@@ -125,7 +129,9 @@ impl LookupMatrix {
         counts.iter().for_each(|&count| of_size[usize::from(count)] += 1);
         let slots = cheapest_slots(&of_size, panels);
 
-        let chunk = Chunk { slots, word: self.words.len(), value: self.values.len() };
+        let follow = rows.len() == lanes && rows.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+        let neighbours = follow.then_some(rows[0] as usize);
+        let chunk = Chunk { slots, word: self.words.len(), value: self.values.len(), neighbours };
         self.chunks.push(chunk);
         self.words.resize(chunk.word + panels * slots.div_ceil(per_word) * lanes, 0);
         self.values.resize(chunk.value + panels * slots * lanes, 0.0);
@@ -235,6 +241,14 @@ impl LookupMatrix {
     pub(crate) fn tail_values(&self) -> &[f32] {
         &self.tail_values
     }
+}
+
+/// Whether the longest row of a chunk is, on average, so much longer than the others that sorting pays for writing each
+/// output by itself.
+fn is_skewed(matrix: &CsrMatrix, lanes: usize) -> bool {
+    let lens: Vec<usize> = matrix.pointers().windows(2).map(|pair| (pair[1] - pair[0]) as usize).collect();
+    let longest: usize = lens.chunks(lanes).map(|lens| lens.len() * lens.iter().max().unwrap_or(&0)).sum();
+    longest as f64 > 1.5 * matrix.kept() as f64 + 4.0 * lens.len() as f64
 }
 
 /// The number of slots for which a chunk takes the least time, in cycles of a port-bound loop: a slot is a permutation,

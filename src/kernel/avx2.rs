@@ -87,7 +87,18 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn all_finite(self) -> bool {
+        // x − x is 0 for finite numbers and NaN for the others.
+        // SAFETY: see `splat`.
+        unsafe {
+            let zeros = _mm256_sub_ps(self.0, self.0);
+            _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_EQ_OQ>(zeros, _mm256_setzero_ps())) == 0xFF
+        }
+    }
+
+    #[inline(always)]
     unsafe fn transpose(
+        (count, columns): (usize, usize),
         source: &[f32],
         at: usize,
         stride: usize,
@@ -98,7 +109,7 @@ impl Vector for Lanes {
         // SAFETY: the caller promises that rows and columns lie in `source` and `target`.
         unsafe {
             let mut rows = [_mm256_setzero_ps(); LANES];
-            for (row, lanes) in rows.iter_mut().enumerate() {
+            for (row, lanes) in rows.iter_mut().enumerate().take(count) {
                 *lanes = Self::load(source, at + row * stride).0;
             }
             let mut pairs = rows;
@@ -118,8 +129,11 @@ impl Vector for Lanes {
             for k in 0..4 {
                 let left = _mm256_permute2f128_ps::<0x20>(quads[k], quads[4 + k]);
                 let right = _mm256_permute2f128_ps::<0x31>(quads[k], quads[4 + k]);
-                Self(left).store(target, to + k * target_stride);
-                Self(right).store(target, to + (k + 4) * target_stride);
+                for (column, lanes) in [(k, left), (k + 4, right)] {
+                    if column < columns {
+                        Self(lanes).store(target, to + column * target_stride);
+                    }
+                }
             }
         }
     }

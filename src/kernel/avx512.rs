@@ -82,7 +82,18 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn all_finite(self) -> bool {
+        // x − x is 0 for finite numbers and NaN for the others.
+        // SAFETY: see `splat`.
+        unsafe {
+            let zeros = _mm512_sub_ps(self.0, self.0);
+            _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(zeros, _mm512_setzero_ps()) == !0
+        }
+    }
+
+    #[inline(always)]
     unsafe fn transpose(
+        (count, columns): (usize, usize),
         source: &[f32],
         at: usize,
         stride: usize,
@@ -93,7 +104,7 @@ impl Vector for Lanes {
         // SAFETY: the caller promises that rows and columns lie in `source` and `target`.
         unsafe {
             let mut rows = [_mm512_setzero_ps(); LANES];
-            for (row, lanes) in rows.iter_mut().enumerate() {
+            for (row, lanes) in rows.iter_mut().enumerate().take(count) {
                 *lanes = Self::load(source, at + row * stride).0;
             }
             let mut pairs = rows;
@@ -115,7 +126,11 @@ impl Vector for Lanes {
                 let odd = _mm512_shuffle_f32x4::<0xDD>(quads[k], quads[4 + k]);
                 let even_below = _mm512_shuffle_f32x4::<0x88>(quads[8 + k], quads[12 + k]);
                 let odd_below = _mm512_shuffle_f32x4::<0xDD>(quads[8 + k], quads[12 + k]);
-                let mut put = |column: usize, lanes| Self(lanes).store(target, to + column * target_stride);
+                let mut put = |column: usize, lanes| {
+                    if column < columns {
+                        Self(lanes).store(target, to + column * target_stride);
+                    }
+                };
                 put(k, _mm512_shuffle_f32x4::<0x88>(even, even_below));
                 put(k + 4, _mm512_shuffle_f32x4::<0x88>(odd, odd_below));
                 put(k + 8, _mm512_shuffle_f32x4::<0xDD>(even, even_below));

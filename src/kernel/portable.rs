@@ -72,7 +72,13 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn all_finite(self) -> bool {
+        self.0.iter().all(|lane| lane.is_finite())
+    }
+
+    #[inline(always)]
     unsafe fn transpose(
+        (rows, columns): (usize, usize),
         source: &[f32],
         at: usize,
         stride: usize,
@@ -80,9 +86,10 @@ impl Vector for Lanes {
         to: usize,
         target_stride: usize,
     ) {
-        for row in 0..LANES {
-            for (column, &value) in source[at + row * stride..][..LANES].iter().enumerate() {
-                target[to + column * target_stride + row] = value;
+        for column in 0..columns {
+            let lanes = &mut target[to + column * target_stride..][..LANES];
+            for (row, lane) in lanes.iter_mut().enumerate() {
+                *lane = if row < rows { source[at + row * stride + column] } else { 0.0 };
             }
         }
     }

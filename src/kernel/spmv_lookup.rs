@@ -151,31 +151,45 @@ impl SpmvLookup<'_> {
     #[inline(always)]
     unsafe fn finish<V: Vector, const B: usize>(&mut self, index: usize, sums: [V; B]) {
         let first = index * V::LANES;
-        for (sample, sums) in sums.into_iter().enumerate() {
-            let mut lanes = [0.0; MAX_LANES];
-            // SAFETY: no vector has more than `MAX_LANES` lanes.
-            unsafe { sums.store(&mut lanes, 0) };
-            // SAFETY: `samples` strides lie in `x`, as `run` asserts.
-            let x = unsafe { self.x.get_unchecked(sample * self.x_stride..) };
-            for (lane, sum) in lanes.into_iter().enumerate().take(V::LANES) {
-                // SAFETY: `LookupMatrix` has a row, or the mark of none, for each lane of each chunk, and keeps rows
-                // below `out` and the columns of the tail below `in`, between ascending pointers.
-                unsafe {
+        for (sample, mut sums) in sums.into_iter().enumerate() {
+            // SAFETY: `samples` strides lie in `x`, as `run` asserts. `LookupMatrix` has a row, or the mark of none, for
+            // each lane of each chunk, and keeps rows below `out` and the columns of the tail below `in`, between
+            // ascending pointers. No vector has more than `MAX_LANES` lanes.
+            unsafe {
+                let x = self.x.get_unchecked(sample * self.x_stride..);
+                let pointers = self.matrix.tail_pointers();
+                let (start, end) = (V::read(pointers, first), V::read(pointers, first + V::LANES));
+                if start < end {
+                    let mut lanes = [0.0; MAX_LANES];
+                    sums.store(&mut lanes, 0);
+                    for (lane, sum) in lanes.iter_mut().enumerate().take(V::LANES) {
+                        for at in V::read(pointers, first + lane)..V::read(pointers, first + lane + 1) {
+                            let column = V::read(self.matrix.tail_columns(), at as usize) as usize;
+                            *sum += V::read(self.matrix.tail_values(), at as usize) * V::read(x, column);
+                        }
+                    }
+                    sums = V::load(&lanes, 0);
+                }
+                if let (Some(row), true) = (self.matrix.chunks()[index].neighbours, sums.all_finite()) {
+                    let sums = sums.add(V::load(self.bias, row));
+                    let y = match self.activation {
+                        Activation::Identity => sums,
+                        Activation::Relu => sums.relu(),
+                    };
+                    y.store(self.y, sample * self.y_stride + row);
+                    continue;
+                }
+                let mut lanes = [0.0; MAX_LANES];
+                sums.store(&mut lanes, 0);
+                for (lane, sum) in lanes.into_iter().enumerate().take(V::LANES) {
                     let row = V::read(self.matrix.rows(), first + lane);
                     if row == u32::MAX {
                         break;
                     }
                     let row = row as usize;
-                    let start = V::read(self.matrix.tail_pointers(), first + lane) as usize;
-                    let end = V::read(self.matrix.tail_pointers(), first + lane + 1) as usize;
-                    let mut sum = sum + V::read(self.bias, row);
-                    for at in start..end {
-                        let column = V::read(self.matrix.tail_columns(), at) as usize;
-                        sum += V::read(self.matrix.tail_values(), at) * V::read(x, column);
-                    }
-                    if !sum.is_finite() {
-                        sum = SpmvCsr::row::<V>(self.exact, row, V::read(self.bias, row), x);
-                    }
+                    let bias = V::read(self.bias, row);
+                    let exact = !sum.is_finite();
+                    let sum = if exact { SpmvCsr::row::<V>(self.exact, row, bias, x) } else { sum + bias };
                     self.y[sample * self.y_stride + row] = self.activation.apply(sum);
                 }
             }

@@ -6,8 +6,10 @@ use super::{Task, Vector};
 pub(crate) struct Transpose<'a> {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
+    /// Rows that the target has room for, and that become zeros: at least `rows`.
+    pub(crate) padded_rows: usize,
     pub(crate) source: &'a [f32],
-    /// Floats from a row of the source to the next.
+    /// Floats from a row of the source to the next: at least `columns`, and readable even behind them.
     pub(crate) source_stride: usize,
     pub(crate) target: &'a mut [f32],
     /// Floats from a column (of the source) to the next in the target.
@@ -17,25 +19,32 @@ pub(crate) struct Transpose<'a> {
 impl Task for Transpose<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        let Self { rows, columns, source, source_stride, target, target_stride } = self;
+        let Self { rows, columns, padded_rows, source, source_stride, target, target_stride } = self;
         if rows == 0 || columns == 0 {
             return;
         }
+        assert!(padded_rows >= rows && source_stride >= columns);
         assert!(source.len() >= (rows - 1) * source_stride + columns, "the source holds the matrix");
-        assert!(target.len() >= (columns - 1) * target_stride + rows, "the target holds the matrix");
-        let (whole_rows, whole_columns) = (rows / V::LANES * V::LANES, columns / V::LANES * V::LANES);
-        for row in (0..whole_rows).step_by(V::LANES) {
-            for column in (0..whole_columns).step_by(V::LANES) {
+        assert!(target.len() >= (columns - 1) * target_stride + padded_rows, "the target holds the matrix");
+        for row in (0..rows).step_by(V::LANES) {
+            for column in (0..columns).step_by(V::LANES) {
+                let block = ((rows - row).min(V::LANES), (columns - column).min(V::LANES));
                 let (at, to) = (row * source_stride + column, column * target_stride + row);
-                // SAFETY: the caller promises the instruction set; the block is whole, and source and target have been
-                // measured.
-                unsafe { V::transpose(source, at, source_stride, target, to, target_stride) };
-            }
-        }
-        for row in 0..rows {
-            let done = if row < whole_rows { whole_columns } else { 0 };
-            for column in done..columns {
-                target[column * target_stride + row] = source[row * source_stride + column];
+                let readable = at + (block.0 - 1) * source_stride + V::LANES <= source.len();
+                if readable && row + V::LANES <= padded_rows {
+                    // SAFETY: the caller promises the instruction set; the block's last row can be read to its end,
+                    // and each of its columns has room for whole vectors.
+                    unsafe { V::transpose(block, source, at, source_stride, target, to, target_stride) };
+                    continue;
+                }
+                let lanes = V::LANES.min(padded_rows - row);
+                for column in 0..block.1 {
+                    for lane in 0..lanes {
+                        let place = &mut target[to + column * target_stride + lane];
+                        *place =
+                            if lane < block.0 { source[at + lane * source_stride + column] } else { 0.0 };
+                    }
+                }
             }
         }
     }

@@ -83,12 +83,20 @@ pub(crate) trait Vector: Copy {
     /// See [`splat`](Self::splat).
     unsafe fn lookup(table: [Self; 2], index: Self::Index) -> Self;
 
-    /// Copies a block of `LANES` rows of `LANES` floats, `stride` apart and beginning at `source[at]`, to as many
-    /// columns that are `target_stride` apart and begin at `target[to]`.
+    /// Whether no lane is infinite or NaN.
     ///
     /// # Safety
-    /// The last of these rows ends in `source`, and the last of these columns in `target`.
+    /// See [`splat`](Self::splat).
+    unsafe fn all_finite(self) -> bool;
+
+    /// Copies a block of (rows, columns), neither more than `LANES`: from rows that are `stride` apart and begin at
+    /// `source[at]` to columns that are `target_stride` apart and begin at `target[to]`. Rows are read to `LANES` floats,
+    /// and columns are written as `LANES` floats, with zeros for rows that are not in the block.
+    ///
+    /// # Safety
+    /// `LANES` floats from the last row's beginning lie in `source`, and from the last column's in `target`.
     unsafe fn transpose(
+        block: (usize, usize),
         source: &[f32],
         at: usize,
         stride: usize,

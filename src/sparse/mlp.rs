@@ -134,7 +134,9 @@ impl SparseMlp {
 
     /// A small batch, with the features of a sample side by side.
     fn forward_rows(&self, x: ArrayView2<'_, f32>, mut y: ArrayViewMut2<'_, f32>, workspace: &mut Workspace) {
-        let (together, stride) = (self.isa.lookup_samples(), self.row_stride());
+        // In groups of about the same size: one left over would cost nearly as much as four.
+        let groups = x.nrows().div_ceil(self.isa.lookup_samples()).max(1);
+        let (together, stride) = (x.nrows().div_ceil(groups).max(1), self.row_stride());
         let outputs = self.outputs();
         for (x, mut y) in x.axis_chunks_iter(Axis(0), together).zip(y.axis_chunks_iter_mut(Axis(0), together))
         {

@@ -27,19 +27,21 @@ impl Tile {
     /// become 0.
     pub(super) fn load(&self, x: ArrayView2<'_, f32>, tile: &mut [f32], isa: Isa) {
         let ((batch, features), (samples, start)) = (x.dim(), (self.samples.len(), self.samples.start));
-        if samples < self.width {
-            tile.chunks_exact_mut(self.width).for_each(|lanes| lanes[samples..].fill(0.0));
-        }
         if let Some(source) = x.to_slice() {
-            isa.run(Transpose {
+            return isa.run(Transpose {
                 rows: samples,
                 columns: features,
+                padded_rows: self.width,
                 source: &source[start * features..],
                 source_stride: features,
                 target: tile,
                 target_stride: self.width,
             });
-        } else if let Some(source) = x.reversed_axes().to_slice() {
+        }
+        if samples < self.width {
+            tile.chunks_exact_mut(self.width).for_each(|lanes| lanes[samples..].fill(0.0));
+        }
+        if let Some(source) = x.reversed_axes().to_slice() {
             isa.run(CopyRows {
                 rows: features,
                 columns: samples,
@@ -63,6 +65,7 @@ impl Tile {
             isa.run(Transpose {
                 rows: features,
                 columns: samples,
+                padded_rows: features,
                 source: tile,
                 source_stride: self.width,
                 target: &mut target[start * features..],
