@@ -48,7 +48,7 @@
 //!
 //! # Features
 //!
-//! `dense`, `search` and `io` are on by default. A program that only runs tickets says `default-features = false`
+//! `dense`, `search`, `io` and `rayon` are on by default. A program that only runs tickets says `default-features = false`
 //! and links sprs and the kernels, no faer. `cli` builds the `tombola` program.
 #![deny(unreachable_pub)]
 

@@ -5,6 +5,7 @@ mod common;
 use common::{Layer, assert_within, bits, isas, noise, noise_matrix, reference};
 use ndarray::{Array1, Array2, ArrayView2, Axis, array, s};
 use proptest::prelude::*;
+use tombola::plan::Layout;
 use tombola::{Activation, Csr, ErrorKind, Isa, Mask, SparseLinear, SparseMlp};
 
 fn layer(out: usize, inputs: usize, density: f64, activation: Activation, seed: u64) -> Layer {
@@ -141,11 +142,54 @@ fn a_sample_does_not_depend_on_its_batch() {
     for isa in isas() {
         let mlp = sparse(&layers, isa);
         let all = mlp.forward(x.view()).unwrap();
-        // From where all of them run in tiles; single samples sum in another order.
-        for batch in 9..200 {
+        assert_eq!(mlp.layout(200), Layout::Tiles);
+        for batch in (1..200).filter(|&batch| mlp.layout(batch) == Layout::Tiles) {
             let some = mlp.forward(x.slice(s![..batch, ..])).unwrap();
             assert_eq!(some, all.slice(s![..batch, ..]), "{isa}, batch {batch}");
         }
+        let rows: Vec<_> = (1..200).filter(|&batch| mlp.layout(batch) == Layout::Rows).collect();
+        let one = mlp.forward(x.slice(s![..1, ..])).unwrap();
+        for batch in rows {
+            let some = mlp.forward(x.slice(s![..batch, ..])).unwrap();
+            assert!((&some.row(0) - &one.row(0)).iter().all(|difference| difference.abs() < 1e-5), "{isa}");
+        }
+    }
+}
+
+#[cfg(feature = "rayon")]
+#[test]
+fn threads_do_not_show() {
+    let layers = [layer(70, 150, 0.2, Activation::Relu, 1), layer(9, 70, 0.5, Activation::Identity, 2)];
+    for isa in isas() {
+        let mlp = sparse(&layers, isa);
+        for batch in [1, 2, 8, 17, 31, 64, 100, 333] {
+            let x = noise_matrix(batch, 150, 3);
+            let expected = mlp.forward(x.view()).unwrap();
+            for threads in [1, 2, 3, 5] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| {
+                    let mut workspace = mlp.parallel_workspace(batch);
+                    let mut y = Array2::zeros(expected.dim());
+                    mlp.forward_into(x.view(), y.view_mut(), &mut workspace).unwrap();
+                    assert_eq!(y, expected, "{isa}, batch {batch}, {threads} threads");
+                    let by_features = x.t().as_standard_layout().into_owned();
+                    let mut y = Array2::zeros((9, batch));
+                    mlp.forward_into(by_features.t(), y.view_mut().reversed_axes(), &mut workspace).unwrap();
+                    assert_eq!(y.t(), expected, "{isa}, batch {batch}, {threads} threads, feature-major");
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn layouts_are_explained() {
+    for isa in isas() {
+        let mlp = sparse(&[layer(40, 150, 0.2, Activation::Relu, 1)], isa);
+        let one = mlp.explain(1);
+        assert!(one.starts_with("layer 0: 40×150, 1200 weights (20.0%), relu: spmv_"), "{one}");
+        assert!(one.contains(isa.name()), "{one}");
+        assert!(mlp.explain(512).contains(&format!("spmm_panel_{isa}_f32 in about")), "{}", mlp.explain(512));
     }
 }
 

@@ -7,7 +7,7 @@ use ndarray::{Array1, ArrayView1};
 use crate::csr::{self, Csr};
 use crate::format::{CsrMatrix, LookupMatrix, PanelMatrix};
 use crate::kernel::{SpmmPanel, SpmvCsr, SpmvLookup};
-use crate::plan::{Choice, Format, Layout};
+use crate::plan::{Choice, Format, Layout, Profile};
 use crate::{Activation, Error, Isa, Result, plan};
 
 /// A linear layer with sparse weights: `y = activation(W·x + b)`, `W` of shape `[out, in]`.
@@ -109,6 +109,11 @@ impl SparseLinear {
     /// What runs the layer on activations in a layout.
     pub fn choice(&self, layout: Layout) -> Choice {
         Choice::for_layout(layout, self.isa)
+    }
+
+    pub(super) fn profile(&self) -> Profile {
+        let (out, inputs) = self.shape();
+        Profile { out, inputs, kept: self.kept() }
     }
 
     /// Packs the weights for activations in a layout, if that has not been done.

@@ -53,7 +53,10 @@ impl Tile {
         } else {
             let x = x.slice_axis(Axis(0), self.samples.clone().into());
             for (column, lanes) in x.columns().into_iter().zip(tile.chunks_exact_mut(self.width)) {
-                column.iter().zip(lanes).for_each(|(&value, lane)| *lane = value);
+                match column.as_slice() {
+                    Some(column) => lanes[..samples].copy_from_slice(column),
+                    None => column.iter().zip(lanes).for_each(|(&value, lane)| *lane = value),
+                }
             }
         }
     }
@@ -83,7 +86,10 @@ impl Tile {
         } else {
             let mut y = y.slice_axis_mut(Axis(0), self.samples.clone().into());
             for (mut column, lanes) in y.columns_mut().into_iter().zip(tile.chunks_exact(self.width)) {
-                column.iter_mut().zip(lanes).for_each(|(value, &lane)| *value = lane);
+                match column.as_slice_mut() {
+                    Some(column) => column.copy_from_slice(&lanes[..samples]),
+                    None => column.iter_mut().zip(lanes).for_each(|(value, &lane)| *value = lane),
+                }
             }
         }
     }

@@ -1,0 +1,60 @@
+//! The forward pass allocates nothing.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{isas, noise_matrix};
+use ndarray::{Array2, s};
+use tombola::{Activation, Mask, SparseLinear, SparseMlp};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: hands everything to the system's allocator; counting does not allocate.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The only test of this program, so that no other thread allocates.
+#[test]
+fn the_forward_pass_allocates_nothing() {
+    for isa in isas() {
+        let layer = |out, inputs, activation| {
+            let mask = Mask::random((out, inputs), 0.8, 1).unwrap();
+            let csr = mask.apply(noise_matrix(out, inputs, 2).view()).unwrap();
+            SparseLinear::with_isa(csr, None, activation, isa).unwrap()
+        };
+        let mlp = SparseMlp::new(vec![layer(90, 130, Activation::Relu), layer(10, 90, Activation::Identity)])
+            .unwrap();
+        let mut workspace = mlp.workspace(130);
+        let x = noise_matrix(130, 130, 3);
+        let by_features = noise_matrix(130, 130, 3);
+        let mut y = Array2::zeros((130, 10));
+        for batch in [1, 2, 3, 7, 8, 9, 16, 17, 64, 100, 130] {
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            let y = y.slice_mut(s![..batch, ..]);
+            mlp.forward_into(x.slice(s![..batch, ..]), y, &mut workspace).unwrap();
+            let after = ALLOCATIONS.load(Ordering::Relaxed);
+            assert_eq!(after - before, 0, "{isa}, batch {batch}");
+        }
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        mlp.forward_into(by_features.t(), y.view_mut(), &mut workspace).unwrap();
+        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "{isa}, feature-major");
+    }
+}
