@@ -78,9 +78,7 @@ impl Task for CopyRows<'_> {
                 // SAFETY: the caller promises the instruction set; source and target have been measured.
                 unsafe { V::load(source, at + column).store(target, to + column) };
             }
-            for column in whole..columns {
-                target[to + column] = source[at + column];
-            }
+            target[to + whole..to + columns].copy_from_slice(&source[at + whole..at + columns]);
         }
     }
 }
