@@ -1,6 +1,7 @@
 //! The lottery ticket hypothesis, from dense weights to a winning ticket that runs sparse.
 //!
-//! Run it with `cargo run --release --example lottery_ticket`.
+//! Run it with `cargo run --release --example lottery_ticket`; behind a `--`, `sgd` trains with SGD and momentum in place
+//! of Adam.
 
 use std::time::Instant;
 
@@ -15,8 +16,16 @@ use tombola::{Isa, Mask, Result};
 
 fn main() -> Result<()> {
     let start = Instant::now();
+    let optimizer = match std::env::args().nth(1).as_deref() {
+        None | Some("adam") => Optimizer::Adam { rate: 1.2e-3 },
+        Some("sgd") => Optimizer::Sgd { rate: 0.05, momentum: 0.9 },
+        Some(other) => {
+            eprintln!("lottery_ticket: expected the optimizer `adam` or `sgd`, found `{other}`");
+            std::process::exit(2);
+        }
+    };
     demo()?;
-    let (network, ticket) = claim()?;
+    let (network, ticket) = claim(optimizer)?;
     speed(&network, &ticket)?;
     println!("\nDone in {:.0} s.", start.elapsed().as_secs_f64());
     Ok(())
@@ -66,8 +75,8 @@ const SEEDS: u64 = 5;
 /// Four rounds at this rate leave 20% of the weights.
 const ROUNDS_TO_80: f64 = 4.0;
 const ROUNDS: usize = 10;
-const TRAINING: Training =
-    Training { optimizer: Optimizer::Adam { rate: 1.2e-3 }, batch: 60, epochs: 80, seed: 0 };
+const BATCH: usize = 60;
+const EPOCHS: usize = 80;
 /// The rounds that have their controls trained too.
 const COMPARED: [usize; 4] = [4, 6, 8, 10];
 
@@ -86,12 +95,9 @@ struct Contest {
 }
 
 /// Part 2: the hypothesis on handwritten digits. Returns a trained ticket for part 3.
-fn claim() -> Result<(DenseMlp, Ticket)> {
+fn claim(optimizer: Optimizer) -> Result<(DenseMlp, Ticket)> {
     println!("2. The claim: train tickets for handwritten digits, {SEEDS} seeds\n");
-    println!(
-        "   Network {SIZES:?}, {} epochs in batches of {}, {:?}",
-        TRAINING.epochs, TRAINING.batch, TRAINING.optimizer
-    );
+    println!("   Network {SIZES:?}, {EPOCHS} epochs in batches of {BATCH}, {optimizer:?}");
     let data = Split::digits()?;
     let (training, validation, test) = (data.training.len(), data.validation.len(), data.test.len());
     println!("   {training} images for training, {validation} for validation, {test} for the test");
@@ -101,7 +107,7 @@ fn claim() -> Result<(DenseMlp, Ticket)> {
             .map(|seed| {
                 scope.spawn({
                     let data = &data;
-                    move || trial(seed, data)
+                    move || trial(seed, optimizer, data)
                 })
             })
             .collect();
@@ -140,12 +146,13 @@ fn claim() -> Result<(DenseMlp, Ticket)> {
     Ok((winner.trained.history.best, winner.ticket))
 }
 
-fn trial(seed: u64, data: &Split) -> Result<Trial> {
+fn trial(seed: u64, optimizer: Optimizer, data: &Split) -> Result<Trial> {
     let initial = DenseMlp::initialise(&SIZES, Initialisation::GlorotNormal, seed)?;
-    let search = Search::new(initial, Training { seed, ..TRAINING }, Scope::LayerWise, data);
+    let training = Training { optimizer, batch: BATCH, epochs: EPOCHS, seed };
+    let search = Search::new(initial, training, Scope::LayerWise, data);
     let with_controls = |ticket: Round| {
         // Seeds that no search uses.
-        let fresh = ticket.ticket.reinitialised(Initialisation::GlorotNormal, 1000 + seed)?;
+        let fresh = ticket.ticket.reinitialised(Initialisation::GlorotNormal, 1000 + seed);
         let random = ticket.ticket.random_mask(1000 + seed)?;
         Ok(Contest { ticket, reinitialised: search.train(fresh)?, random_mask: search.train(random)? })
     };
@@ -210,7 +217,11 @@ fn speed(network: &DenseMlp, ticket: &Ticket) -> Result<()> {
         "\n   Best of {TIMING_ROUNDS} interleaved rounds. |Δ|: largest difference of an output, absolute and"
     );
     println!("   relative to the largest output.\n");
-    println!("   {:<22} {:>8} {:>12} {:>12} {:>12}", "bytes", "sparsity", "dense", "CSR", "packed");
+    println!("   {:<22} {:>8} {:>12} {:>12} {:>12} {:>12}", "", "", "", "", "packed for", "packed for");
+    println!(
+        "   {:<22} {:>8} {:>12} {:>12} {:>12} {:>12}",
+        "bytes", "sparsity", "dense", "CSR", "one sample", "batches"
+    );
     sizes.iter().for_each(|line| println!("{line}"));
     Ok(())
 }
@@ -250,12 +261,13 @@ fn compare(name: &str, network: &DenseMlp, masks: &[Mask]) -> Result<String> {
         );
     }
     let layers = sparse.layers();
-    let [dense, csr, packed] = [
+    let [dense, csr, rows, tiles] = [
         layers.iter().map(|layer| layer.dense_bytes()).sum::<usize>(),
         layers.iter().map(|layer| layer.csr_bytes()).sum(),
+        layers.iter().map(|layer| layer.packed_bytes(Layout::Rows)).sum(),
         layers.iter().map(|layer| layer.packed_bytes(Layout::Tiles)).sum(),
     ];
-    Ok(format!("   {name:<22} {sparsity:>7.1}% {dense:>12} {csr:>12} {packed:>12}"))
+    Ok(format!("   {name:<22} {sparsity:>7.1}% {dense:>12} {csr:>12} {rows:>12} {tiles:>12}"))
 }
 
 /// The largest absolute difference, and the same over the largest output.

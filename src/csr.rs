@@ -59,10 +59,8 @@ impl Mask {
 /// The dense matrix `[out, in]` of a CSR, with 0.0 where nothing is stored.
 pub fn to_dense(csr: &Csr) -> Array2<f32> {
     let mut dense = Array2::zeros(csr.shape());
-    for (row, entries) in csr.outer_iterator().enumerate() {
-        for (column, &value) in entries.iter() {
-            dense[(row, column)] = value;
-        }
+    for (&value, (row, column)) in csr {
+        dense[(row as usize, column as usize)] = value;
     }
     dense
 }
@@ -70,17 +68,15 @@ pub fn to_dense(csr: &Csr) -> Array2<f32> {
 /// The mask of the entries of a CSR.
 pub fn mask(csr: &Csr) -> Mask {
     let mut mask = Mask::none(csr.shape());
-    for (row, entries) in csr.outer_iterator().enumerate() {
-        for &column in entries.indices() {
-            mask.keep(row, column as usize);
-        }
+    for (_, (row, column)) in csr {
+        mask.keep(row as usize, column as usize);
     }
     mask
 }
 
 /// Bytes of the three arrays of a CSR.
 pub fn bytes(csr: &Csr) -> usize {
-    size_of_val(csr.data()) + size_of_val(csr.indices()) + size_of::<u32>() * (csr.rows() + 1)
+    size_of_val(csr.data()) + size_of_val(csr.indices()) + size_of::<u32>() * (csr.outer_dims() + 1)
 }
 
 /// Refuses what is not a CSR with a positive shape, pointers that rise from 0 to the count of entries, and columns

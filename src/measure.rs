@@ -55,7 +55,7 @@ impl fmt::Display for Ratio {
 /// their order.
 pub fn interleaved(rounds: usize, candidates: &mut [&mut dyn FnMut()]) -> Vec<Timing> {
     let calls: Vec<u32> = candidates.iter_mut().map(|candidate| calls_to_fill(SAMPLE, candidate)).collect();
-    let mut timings = vec![Timing { rounds: Vec::with_capacity(rounds) }; candidates.len()];
+    let mut timings = vec![Timing { rounds: Vec::new() }; candidates.len()];
     for _ in 0..rounds.max(1) {
         for ((candidate, &calls), timing) in candidates.iter_mut().zip(&calls).zip(&mut timings) {
             let start = Instant::now();

@@ -79,6 +79,17 @@ fn broken_invariants_are_told_apart() {
 }
 
 #[test]
+fn compressed_columns_are_understood() {
+    let weight = noise_matrix(5, 9, 1);
+    let mask = Mask::magnitude(weight.view(), 0.5).unwrap();
+    let csr = mask.apply(weight.view()).unwrap();
+    let csc = csr.to_csc();
+    assert_eq!(csr::to_dense(&csc), csr::to_dense(&csr));
+    assert_eq!(csr::mask(&csc), mask);
+    assert_eq!(csr::bytes(&csc), 8 * mask.kept() + 4 * 10);
+}
+
+#[test]
 fn widths_are_checked() {
     let matrix = CsrMatrix::new(CsMatI::zero((3, 3))).unwrap();
     for width in [0, 65_537, usize::MAX] {

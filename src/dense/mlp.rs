@@ -40,29 +40,14 @@ impl DenseLayer {
         self.weight.view()
     }
 
-    /// The weight, to change.
-    pub fn weight_mut(&mut self) -> ArrayViewMut2<'_, f32> {
-        self.weight.view_mut()
-    }
-
     /// `[out]`.
     pub fn bias(&self) -> ArrayView1<'_, f32> {
         self.bias.view()
     }
 
-    /// The bias, to change.
-    pub fn bias_mut(&mut self) -> ArrayViewMut1<'_, f32> {
-        self.bias.view_mut()
-    }
-
     /// What comes after the linear map.
     pub fn activation(&self) -> Activation {
         self.activation
-    }
-
-    /// The layer with another activation.
-    pub fn with_activation(self, activation: Activation) -> Self {
-        Self { activation, ..self }
     }
 
     /// `(out, in)`.
@@ -164,14 +149,30 @@ impl DenseMlp {
             let expected = "at least two sizes, all above 0";
             return Err(Error::shape("DenseMlp::initialise", "sizes", expected, sizes));
         }
-        let mut generator = generator(seed, Stream::Initialisation);
         let last = sizes.len() - 2;
-        let layers = sizes.windows(2).enumerate().map(|(index, pair)| {
-            let (weight, bias) = initialisation.layer(pair[0], pair[1], &mut generator);
+        let shapes = sizes.windows(2).enumerate().map(|(index, pair)| {
             let activation = if index == last { Activation::Identity } else { Activation::Relu };
+            ((pair[1], pair[0]), activation)
+        });
+        Ok(Self::fresh(shapes, initialisation, seed))
+    }
+
+    /// A fresh network of the shapes and with the activations of this one.
+    pub fn reinitialised(&self, initialisation: Initialisation, seed: u64) -> Self {
+        Self::fresh(self.layers.iter().map(|layer| (layer.shape(), layer.activation)), initialisation, seed)
+    }
+
+    fn fresh(
+        shapes: impl Iterator<Item = ((usize, usize), Activation)>,
+        initialisation: Initialisation,
+        seed: u64,
+    ) -> Self {
+        let mut generator = generator(seed, Stream::Initialisation);
+        let layers = shapes.map(|((out, inputs), activation)| {
+            let (weight, bias) = initialisation.layer(inputs, out, &mut generator);
             DenseLayer { weight, bias, activation }
         });
-        Ok(Self { layers: layers.collect() })
+        Self { layers: layers.collect() }
     }
 
     /// The layers, first to last.
@@ -179,9 +180,14 @@ impl DenseMlp {
         &self.layers
     }
 
-    /// The layers, to change their parameters.
-    pub fn layers_mut(&mut self) -> &mut [DenseLayer] {
-        &mut self.layers
+    /// The weight matrix of a layer, `[out, in]`, to change; `None` past the last layer.
+    pub fn weight_mut(&mut self, layer: usize) -> Option<ArrayViewMut2<'_, f32>> {
+        self.layers.get_mut(layer).map(|layer| layer.weight.view_mut())
+    }
+
+    /// The bias of a layer, `[out]`, to change; `None` past the last layer.
+    pub fn bias_mut(&mut self, layer: usize) -> Option<ArrayViewMut1<'_, f32>> {
+        self.layers.get_mut(layer).map(|layer| layer.bias.view_mut())
     }
 
     /// Views of the weight matrices `[out, in]`, first to last.

@@ -142,17 +142,9 @@ impl Ticket {
     }
 
     /// The first control: the same masks on a fresh network. It tells what the first values are worth.
-    ///
-    /// # Errors
-    /// Never: the sizes are those of a network.
-    pub fn reinitialised(&self, initialisation: Initialisation, seed: u64) -> Result<Self> {
-        let mut sizes = vec![self.initial.inputs()];
-        sizes.extend(self.initial.layers().iter().map(|layer| layer.shape().0));
-        let mut initial = DenseMlp::initialise(&sizes, initialisation, seed)?;
-        for (fresh, layer) in initial.layers_mut().iter_mut().zip(self.initial.layers()) {
-            *fresh = fresh.clone().with_activation(layer.activation());
-        }
-        Ok(Self { initial, masks: self.masks.clone(), origin: Origin::Reinitialised })
+    pub fn reinitialised(&self, initialisation: Initialisation, seed: u64) -> Self {
+        let initial = self.initial.reinitialised(initialisation, seed);
+        Self { initial, masks: self.masks.clone(), origin: Origin::Reinitialised }
     }
 
     /// The second control: in each layer as many weights, chosen by chance, at the same first values. It tells what

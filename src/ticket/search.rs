@@ -76,7 +76,7 @@ impl<'a> Search<'a> {
         if !(0.0..1.0).contains(&rate) {
             return Err(Error::value("Search::iterative", "rate", "a number in [0, 1)", rate));
         }
-        let mut found: Vec<Round> = Vec::with_capacity(rounds);
+        let mut found: Vec<Round> = Vec::new();
         for round in 1..=rounds {
             let remaining = (1.0 - rate).powf(round as f64);
             let masks = self.prune(found.last().unwrap_or(dense), remaining)?;
