@@ -101,40 +101,65 @@ impl Vector for Lanes {
         to: usize,
         target_stride: usize,
     ) {
+        // A block that is whole, as most are, is moved without a branch.
+        // SAFETY: the caller's promise.
+        unsafe {
+            if (count, columns) == (LANES, LANES) {
+                transpose::<true>((LANES, LANES), source, at, stride, target, to, target_stride);
+            } else {
+                transpose::<false>((count, columns), source, at, stride, target, to, target_stride);
+            }
+        }
+    }
+}
+
+/// [`Vector::transpose`]; `WHOLE` says that no row and no column is missing.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn transpose<const WHOLE: bool>(
+    (rows, columns): (usize, usize),
+    source: &[f32],
+    at: usize,
+    stride: usize,
+    target: &mut [f32],
+    to: usize,
+    target_stride: usize,
+) {
+    for quarter in 0..4 {
+        // Quarter l of lanes[i] is four columns of row 4 * l + i: put together by loads, which have more ports than
+        // shuffles have.
         // SAFETY: the caller promises that rows and columns lie in `source` and `target`.
         unsafe {
-            let mut rows = [_mm512_setzero_ps(); LANES];
-            for (row, lanes) in rows.iter_mut().enumerate().take(count) {
-                *lanes = Self::load(source, at + row * stride).0;
-            }
-            let mut pairs = rows;
-            for i in 0..8 {
-                pairs[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
-                pairs[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
-            }
-            // Quarter q of quads[4 * i + k] is column 4 * q + k of rows 4 * i to 4 * i + 3.
-            let mut quads = rows;
-            for i in 0..4 {
-                let [a, b, c, d] = [0, 1, 2, 3].map(|k| _mm512_castps_pd(pairs[4 * i + k]));
-                quads[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
-                quads[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
-                quads[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
-                quads[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
-            }
-            for k in 0..4 {
-                let even = _mm512_shuffle_f32x4::<0x88>(quads[k], quads[4 + k]);
-                let odd = _mm512_shuffle_f32x4::<0xDD>(quads[k], quads[4 + k]);
-                let even_below = _mm512_shuffle_f32x4::<0x88>(quads[8 + k], quads[12 + k]);
-                let odd_below = _mm512_shuffle_f32x4::<0xDD>(quads[8 + k], quads[12 + k]);
-                let mut put = |column: usize, lanes| {
-                    if column < columns {
-                        Self(lanes).store(target, to + column * target_stride);
+            let mut lanes = [_mm512_setzero_ps(); 4];
+            for (i, lanes) in lanes.iter_mut().enumerate() {
+                for (l, mask) in [0x000F, 0x00F0, 0x0F00, 0xF000].into_iter().enumerate() {
+                    let row = 4 * l + i;
+                    if WHOLE || row < rows {
+                        debug_assert!(at + row * stride + 4 * quarter + 4 <= source.len());
+                        let four = _mm_loadu_ps(source.as_ptr().add(at + row * stride + 4 * quarter));
+                        *lanes = _mm512_mask_broadcast_f32x4(*lanes, mask, four);
                     }
-                };
-                put(k, _mm512_shuffle_f32x4::<0x88>(even, even_below));
-                put(k + 4, _mm512_shuffle_f32x4::<0x88>(odd, odd_below));
-                put(k + 8, _mm512_shuffle_f32x4::<0xDD>(even, even_below));
-                put(k + 12, _mm512_shuffle_f32x4::<0xDD>(odd, odd_below));
+                }
+            }
+            // Then each quarter is a square of four by four.
+            let [a, b, c, d] = lanes;
+            let [low, high] =
+                [_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)].map(|x| _mm512_castps_pd(x));
+            let [low_below, high_below] =
+                [_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)].map(|x| _mm512_castps_pd(x));
+            let square = [
+                _mm512_unpacklo_pd(low, low_below),
+                _mm512_unpackhi_pd(low, low_below),
+                _mm512_unpacklo_pd(high, high_below),
+                _mm512_unpackhi_pd(high, high_below),
+            ];
+            for (i, lanes) in square.into_iter().enumerate() {
+                let column = 4 * quarter + i;
+                if WHOLE || column < columns {
+                    Lanes(_mm512_castpd_ps(lanes)).store(target, to + column * target_stride);
+                }
             }
         }
     }
