@@ -172,6 +172,11 @@ impl PanelMatrix {
         &self.groups
     }
 
+    /// The columns of some neighbouring panels.
+    pub(crate) fn columns_of(&self, panels: std::ops::Range<usize>) -> std::ops::Range<usize> {
+        (panels.start * self.width).min(self.shape.1)..(panels.end * self.width).min(self.shape.1)
+    }
+
     pub(crate) fn columns(&self) -> &[u16] {
         &self.columns
     }

@@ -1,5 +1,7 @@
 //! `Y = activation(W·X + bias)` for a tile of samples, `W` packed in [panels](PanelMatrix).
 
+use std::ops::Range;
+
 use super::{Task, Vector};
 use crate::Activation;
 use crate::format::{PANEL_ROWS, PanelMatrix};
@@ -7,23 +9,26 @@ use crate::format::{PANEL_ROWS, PanelMatrix};
 /// One layer on one tile. Activations are feature-major: `samples` floats for each feature.
 pub(crate) struct SpmmPanel<'a> {
     pub(crate) matrix: &'a PanelMatrix,
+    /// The panels to add to the sums; with the first of the matrix they begin, after the last they are complete.
+    pub(crate) panels: Range<usize>,
     /// `[out]`.
     pub(crate) bias: &'a [f32],
     pub(crate) activation: Activation,
     /// Samples of the tile: one to four times the lanes of the instruction set.
     pub(crate) samples: usize,
-    /// `[in, samples]`.
+    /// `[features, samples]`, for the columns of those panels.
     pub(crate) x: &'a [f32],
-    /// `[out, samples]`.
+    /// `[out, samples]`: sums, between the first panel and the last.
     pub(crate) y: &'a mut [f32],
 }
 
 impl Task for SpmmPanel<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        let (rows, columns) = self.matrix.shape();
+        let rows = self.matrix.shape().0;
         assert_eq!(self.bias.len(), rows, "one bias a row");
-        assert_eq!(self.x.len(), columns * self.samples, "x is [in, samples]");
+        let columns = self.matrix.columns_of(self.panels.clone());
+        assert_eq!(self.x.len(), columns.len() * self.samples, "x is [features, samples]");
         assert_eq!(self.y.len(), rows * self.samples, "y is [out, samples]");
         // SAFETY: the caller promises the instruction set; the slices have just been measured against `samples`,
         // and `N` vectors are what `samples` is in each arm.
@@ -45,11 +50,12 @@ impl SpmmPanel<'_> {
     /// asserts.
     #[inline(always)]
     unsafe fn tile<V: Vector, const N: usize>(self) {
-        let Self { matrix, bias, activation, x, y, .. } = self;
-        let panels = matrix.panels();
-        for (index, panel) in panels.iter().enumerate() {
-            let (first, last) = (index == 0, index + 1 == panels.len());
-            let x = &x[panel.column * N * V::LANES..];
+        let Self { matrix, panels, bias, activation, x, y, .. } = self;
+        let origin = matrix.columns_of(panels.clone()).start;
+        for index in panels {
+            let panel = &matrix.panels()[index];
+            let (first, last) = (index == 0, index + 1 == matrix.panels().len());
+            let x = &x[(panel.column - origin) * N * V::LANES..];
             let mut entry = panel.entry;
             for group in &matrix.groups()[panel.groups.clone()] {
                 // SAFETY: for the whole body: `PanelMatrix` keeps rows below `out` and a panel's columns below `in`,

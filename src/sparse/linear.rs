@@ -1,9 +1,11 @@
 //! One sparse layer.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
-use ndarray::{Array1, ArrayView1};
+use ndarray::{Array1, ArrayView1, ArrayView2};
 
+use super::tile::Tile;
 use crate::csr::{self, Csr};
 use crate::format::{CsrMatrix, LookupMatrix, PanelMatrix};
 use crate::kernel::{SpmmPanel, SpmvCsr, SpmvLookup};
@@ -174,8 +176,29 @@ impl SparseLinear {
 
     /// The layer on a tile of samples: `x` is `[in, samples]`, `y` is `[out, samples]`.
     pub(super) fn forward_tile(&self, samples: usize, x: &[f32], y: &mut [f32]) {
+        self.forward_panels(0..self.panels().panels().len(), samples, x, y);
+    }
+
+    /// The layer on a tile of the caller's samples, which are brought into `buffer` a panel at a time: what one panel
+    /// needs stays in the cache until it has been used.
+    pub(super) fn forward_loading(
+        &self,
+        tile: &Tile,
+        x: ArrayView2<'_, f32>,
+        buffer: &mut [f32],
+        y: &mut [f32],
+    ) {
+        for panel in 0..self.panels().panels().len() {
+            let features = self.panels().columns_of(panel..panel + 1);
+            let buffer = &mut buffer[..features.len() * tile.width];
+            tile.load(x, features, buffer, self.isa);
+            self.forward_panels(panel..panel + 1, tile.width, buffer, y);
+        }
+    }
+
+    fn forward_panels(&self, panels: Range<usize>, samples: usize, x: &[f32], y: &mut [f32]) {
         let (matrix, bias) = (self.panels(), self.bias_slice());
-        self.isa.run(SpmmPanel { matrix, bias, activation: self.activation, samples, x, y });
+        self.isa.run(SpmmPanel { matrix, panels, bias, activation: self.activation, samples, x, y });
     }
 
     fn bias_slice(&self) -> &[f32] {

@@ -194,10 +194,14 @@ impl SparseMlp {
         [before, after]: &mut [Buffer; 2],
     ) {
         let (mut before, mut after) = (before.as_mut_slice(), after.as_mut_slice());
-        tile.load(x, &mut before[..self.inputs() * tile.width], self.isa);
-        for layer in &self.layers {
+        for (index, layer) in self.layers.iter().enumerate() {
             let (out, inputs) = layer.shape();
-            layer.forward_tile(tile.width, &before[..inputs * tile.width], &mut after[..out * tile.width]);
+            let after_layer = &mut after[..out * tile.width];
+            if index == 0 {
+                layer.forward_loading(tile, x, before, after_layer);
+            } else {
+                layer.forward_tile(tile.width, &before[..inputs * tile.width], after_layer);
+            }
             std::mem::swap(&mut before, &mut after);
         }
         tile.store(&before[..self.outputs() * tile.width], y.view_mut(), self.isa);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::{ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{ArrayView2, ArrayViewMut2, Axis, s};
 
 use crate::Isa;
 use crate::kernel::{CopyRows, Transpose};
@@ -23,17 +23,17 @@ pub(super) struct Tile {
 }
 
 impl Tile {
-    /// Copies the tile's samples of `x` (`[batch, features]`) to `tile` (`[features, width]`); lanes without a sample
-    /// become 0.
-    pub(super) fn load(&self, x: ArrayView2<'_, f32>, tile: &mut [f32], isa: Isa) {
-        let ((batch, features), (samples, start)) = (x.dim(), (self.samples.len(), self.samples.start));
+    /// Copies some features of the tile's samples of `x` (`[batch, features]`) to `tile` (`[features, width]`); lanes
+    /// without a sample become 0.
+    pub(super) fn load(&self, x: ArrayView2<'_, f32>, features: Range<usize>, tile: &mut [f32], isa: Isa) {
+        let ((batch, width), (samples, start)) = (x.dim(), (self.samples.len(), self.samples.start));
         if let Some(source) = x.to_slice() {
             return isa.run(Transpose {
                 rows: samples,
-                columns: features,
+                columns: features.len(),
                 padded_rows: self.width,
-                source: &source[start * features..],
-                source_stride: features,
+                source: &source[start * width + features.start..],
+                source_stride: width,
                 target: tile,
                 target_stride: self.width,
             });
@@ -43,15 +43,15 @@ impl Tile {
         }
         if let Some(source) = x.reversed_axes().to_slice() {
             isa.run(CopyRows {
-                rows: features,
+                rows: features.len(),
                 columns: samples,
-                source: &source[start..],
+                source: &source[features.start * batch + start..],
                 source_stride: batch,
                 target: tile,
                 target_stride: self.width,
             });
         } else {
-            let x = x.slice_axis(Axis(0), self.samples.clone().into());
+            let x = x.slice(s![self.samples.clone(), features]);
             for (column, lanes) in x.columns().into_iter().zip(tile.chunks_exact_mut(self.width)) {
                 match column.as_slice() {
                     Some(column) => lanes[..samples].copy_from_slice(column),
