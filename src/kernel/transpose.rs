@@ -26,8 +26,14 @@ impl Task for Transpose<'_> {
         assert!(padded_rows >= rows && source_stride >= columns);
         assert!(source.len() >= (rows - 1) * source_stride + columns, "the source holds the matrix");
         assert!(target.len() >= (columns - 1) * target_stride + padded_rows, "the target holds the matrix");
+        // A last block that is not whole reaches back over its neighbour, if there is one.
+        let back = |start: usize, end: usize| {
+            if end >= V::LANES { start.min(end - V::LANES) } else { start }
+        };
         for row in (0..rows).step_by(V::LANES) {
+            let row = if row + V::LANES > padded_rows { back(row, rows) } else { row };
             for column in (0..columns).step_by(V::LANES) {
+                let column = back(column, columns);
                 let block = ((rows - row).min(V::LANES), (columns - column).min(V::LANES));
                 let (at, to) = (row * source_stride + column, column * target_stride + row);
                 let readable = at + (block.0 - 1) * source_stride + V::LANES <= source.len();
