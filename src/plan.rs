@@ -44,7 +44,7 @@ impl Choice {
     pub fn for_layout(layout: Layout, isa: Isa) -> Self {
         let format = match layout {
             Layout::Tiles => Format::Panel,
-            // Without registers that permute, a lookup is slower than the gather that it replaces.
+            // Plain Rust has no permutation of registers to look up with.
             Layout::Rows if isa == Isa::portable() => Format::Csr,
             Layout::Rows => Format::Lookup,
         };
@@ -79,7 +79,8 @@ pub(crate) fn layout(layers: impl Iterator<Item = Profile> + Clone, batch: usize
 }
 
 /// The time that a layer is expected to take, conversion of layouts included, on one thread of a 2.8 GHz Ice Lake server.
-/// The constants are fits to layers from 128×128 to 4096×4096 at 80 and 95%; single times are off by up to a half.
+/// The constants are read off layers from 128×128 to 4096×4096 at 80 and 95% with AVX-512 and carried over to the other
+/// instruction sets. They are there to choose between layouts: a single time can be off by a factor of two.
 pub(crate) fn seconds(layer: Profile, layout: Layout, batch: usize, isa: Isa) -> f64 {
     let (kept, lanes) = (layer.kept as f64, isa.lanes());
     let nanoseconds = match (layout, Choice::for_layout(layout, isa).format) {

@@ -7,8 +7,9 @@
 //!
 //! Every panel of a chunk has the same number of slots, so that the loop over them has no branch. Rows that have more
 //! entries in a panel put the rest into a short CSR *tail*; rows that have fewer leave padding, weight 0 on the panel's
-//! first column. More slots mean more padding and less tail: each chunk gets the number that costs least. Rows are
-//! sorted by their length, so that those of a chunk want about the same.
+//! first column. More slots mean more padding and less tail: each chunk gets the number that costs least. Where
+//! rows differ much in length they are sorted by it, so that those of a chunk want about the same; else they keep their
+//! order, and a chunk's outputs are written as one vector.
 //!
 //! A padded slot computes 0 × an activation, which is NaN where that is infinite or NaN. The kernel redoes from the
 //! plain CSR whatever does not come out finite.
@@ -46,7 +47,7 @@ impl Registers {
 const KEPT: u32 = 1 << 31;
 
 /// The most slots of a panel: one of more than half of the columns would be no sparse matrix.
-pub(crate) const MAX_SLOTS: usize = 16;
+const MAX_SLOTS: usize = 16;
 
 /// A sparse matrix in slots for in-register lookup: for each slot of a row 4 bytes for the value and 5 bits for the
 /// column, which with padding and tail comes to 7.5 bytes per kept weight at 80% and 11.5 at 95%.
@@ -251,7 +252,7 @@ fn is_skewed(matrix: &CsrMatrix, lanes: usize) -> bool {
     longest as f64 > 1.5 * matrix.kept() as f64 + 4.0 * lens.len() as f64
 }
 
-/// The number of slots for which a chunk takes the least time, in cycles of a port-bound loop: a slot is a permutation,
+/// The number of slots for which a chunk takes the least time, by a rough count of cycles: a slot is a permutation,
 /// a multiply-add and mostly a shift on two ports; a panel loads its activations; an entry of the tail is a few scalar
 /// loads.
 fn cheapest_slots(of_size: &[u32], panels: usize) -> usize {

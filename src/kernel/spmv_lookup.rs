@@ -4,7 +4,8 @@ use super::{SpmvCsr, Task, Vector};
 use crate::Activation;
 use crate::format::{CsrMatrix, LookupMatrix};
 
-/// One layer on one to four samples, which share the permutation's indices. Activations are sample-major: `x_stride` and `y_stride` floats apart.
+/// One layer on one to four samples, which share the permutation's indices. Activations are sample-major: `x_stride` and
+/// `y_stride` floats apart.
 pub(crate) struct SpmvLookup<'a> {
     pub(crate) matrix: &'a LookupMatrix,
     /// The same matrix in plain CSR, for what does not come out finite.

@@ -6,10 +6,10 @@ use super::{Task, Vector};
 pub(crate) struct Transpose<'a> {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
-    /// Rows that the target has room for, and that become zeros: at least `rows`.
+    /// `rows`, or the next whole vectors of them: the target has room for so many, and those beyond `rows` become zeros.
     pub(crate) padded_rows: usize,
     pub(crate) source: &'a [f32],
-    /// Floats from a row of the source to the next: at least `columns`, and readable even behind them.
+    /// Floats from a row of the source to the next: at least `columns`.
     pub(crate) source_stride: usize,
     pub(crate) target: &'a mut [f32],
     /// Floats from a column (of the source) to the next in the target.
@@ -23,7 +23,11 @@ impl Task for Transpose<'_> {
         if rows == 0 || columns == 0 {
             return;
         }
-        assert!(padded_rows >= rows && source_stride >= columns);
+        assert!(
+            padded_rows == rows || padded_rows == rows.next_multiple_of(V::LANES),
+            "whole vectors of padding"
+        );
+        assert!(source_stride >= columns, "rows do not overlap");
         assert!(source.len() >= (rows - 1) * source_stride + columns, "the source holds the matrix");
         assert!(target.len() >= (columns - 1) * target_stride + padded_rows, "the target holds the matrix");
         // A last block that is not whole reaches back over its neighbour, if there is one.
