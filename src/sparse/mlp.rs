@@ -257,7 +257,7 @@ impl SparseMlp {
 
     /// What runs each layer for a batch of `batch` samples, and how long it is expected to take on one thread of a
     /// 2.8 GHz Ice Lake server: a line a layer. The times are a rough model's, which can be off by a
-    /// factor of two: measure yours.
+    /// factor of two, and more on other machines: measure yours.
     pub fn explain(&self, batch: usize) -> String {
         let layout = self.layout(batch);
         let mut text = String::new();
