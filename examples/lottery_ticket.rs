@@ -10,7 +10,7 @@ use tombola::data::Split;
 use tombola::dense::{DenseInference, DenseMlp, Initialisation, Optimizer, Orientation, Training};
 use tombola::mask::quantile;
 use tombola::measure::interleaved;
-use tombola::plan::Layout;
+use tombola::plan::Format;
 use tombola::ticket::{Round, Scope, Search, Spread, Ticket};
 use tombola::{Isa, Mask, Result};
 
@@ -264,8 +264,8 @@ fn compare(name: &str, network: &DenseMlp, masks: &[Mask]) -> Result<String> {
     let [dense, csr, rows, tiles] = [
         layers.iter().map(|layer| layer.dense_bytes()).sum::<usize>(),
         layers.iter().map(|layer| layer.csr_bytes()).sum(),
-        layers.iter().map(|layer| layer.packed_bytes(Layout::Rows)).sum(),
-        layers.iter().map(|layer| layer.packed_bytes(Layout::Tiles)).sum(),
+        layers.iter().map(|layer| layer.packed_bytes(Format::Lookup)).sum(),
+        layers.iter().map(|layer| layer.packed_bytes(Format::Panel)).sum(),
     ];
     Ok(format!("   {name:<22} {sparsity:>7.1}% {dense:>12} {csr:>12} {rows:>12} {tiles:>12}"))
 }

@@ -1,15 +1,15 @@
-//! Which format and which kernel a layer gets.
+//! Which format and which kernel each layer of a network gets, for a batch size.
 //!
-//! Two layouts of activations are possible inside of a network: *rows*, a sample's features side by side, for formats
-//! that vectorise over the rows of a weight matrix, and *tiles*, a feature's samples side by side, for formats that
-//! vectorise over the batch. A network keeps to one of them for a whole batch, the one whose layers take less time
-//! together by a small cost model; its constants were measured on an Ice Lake server.
+//! A layer works on activations in one of three layouts: in rows, in tiles, or as one matrix. Bringing them from one to another costs time, so a
+//! [`Plan`] looks at all layers together: it is the cheapest way through them, by a small cost model or by times
+//! [measured](Plan::measured) on this machine.
 
 use std::fmt;
 
-use crate::Isa;
+use crate::format::MAX_SLOTS;
+use crate::{Error, Isa, Result};
 
-/// A packed layout of [`mod@format`](crate::format).
+/// How a layer's weights are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
@@ -19,37 +19,75 @@ pub enum Format {
     Lookup,
     /// [`PanelMatrix`](crate::format::PanelMatrix).
     Panel,
+    /// A dense matrix with zeros, multiplied by faer (feature `dense`): for masks that keep too much.
+    Dense,
 }
 
-/// How activations lie between the layers.
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Csr, Self::Lookup, Self::Panel, Self::Dense];
+
+    /// The fastest format for activations in a layout.
+    pub(crate) fn of(layout: Layout, isa: Isa) -> Self {
+        match layout {
+            // Plain Rust has no permutation of registers to look up with.
+            Layout::Rows if isa == Isa::portable() => Self::Csr,
+            Layout::Rows => Self::Lookup,
+            Layout::Tiles => Self::Panel,
+            Layout::Batch => Self::Dense,
+        }
+    }
+
+    /// The layout of activations that its kernels work on.
+    pub(crate) fn layout(self) -> Layout {
+        match self {
+            Self::Csr | Self::Lookup => Layout::Rows,
+            Self::Panel => Layout::Tiles,
+            Self::Dense => Layout::Batch,
+        }
+    }
+
+    /// Whether this build can run it with an instruction set.
+    pub(crate) fn runs_on(self, isa: Isa) -> bool {
+        match self {
+            Self::Csr | Self::Panel => true,
+            Self::Lookup => isa != Isa::portable(),
+            Self::Dense => cfg!(feature = "dense"),
+        }
+    }
+}
+
+/// How activations lie while a layer works on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Layout {
-    /// `[samples, features]`.
+pub(crate) enum Layout {
+    /// `[samples, features]`, a few samples at a time, for formats that vectorise over the rows of a weight matrix.
     Rows,
-    /// `[features, samples]`, for some dozens of samples at a time.
+    /// `[features, samples]`, some dozens of samples at a time, for formats that vectorise over the batch.
     Tiles,
+    /// All samples as one matrix, for the dense product.
+    Batch,
+}
+
+impl Layout {
+    pub(crate) const ALL: [Self; 3] = [Self::Rows, Self::Tiles, Self::Batch];
+
+    /// Nanoseconds that it takes to bring an activation into the layout, or out of it, from the matrix of a batch.
+    fn way(self) -> f64 {
+        match self {
+            Self::Rows => 0.05,
+            Self::Tiles => 0.2,
+            Self::Batch => 0.0,
+        }
+    }
 }
 
 /// What runs a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Choice {
-    /// The layout that its weights are packed in.
+    /// How its weights are held.
     pub format: Format,
-    /// The instruction set of its kernel.
+    /// The instruction set of its kernel. (faer chooses its own.)
     pub isa: Isa,
-}
-
-impl Choice {
-    /// The choice for activations in a given layout.
-    pub fn for_layout(layout: Layout, isa: Isa) -> Self {
-        let format = match layout {
-            Layout::Tiles => Format::Panel,
-            // Plain Rust has no permutation of registers to look up with.
-            Layout::Rows if isa == Isa::portable() => Format::Csr,
-            Layout::Rows => Format::Lookup,
-        };
-        Self { format, isa }
-    }
 }
 
 impl fmt::Display for Choice {
@@ -60,7 +98,198 @@ impl fmt::Display for Choice {
             Format::Csr => write!(f, "spmv_csr_{isa}_f32"),
             Format::Lookup => write!(f, "spmv_lookup_{isa}_f32"),
             Format::Panel => write!(f, "spmm_panel_{isa}_f32"),
+            Format::Dense => write!(f, "gemm_faer_f32"),
         }
+    }
+}
+
+/// Where the times of a plan come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Origin {
+    /// The cost model, calibrated on one thread of a 2.8 GHz Ice Lake server. It is there to choose with: a single time
+    /// can be off by a factor of two, and by more on other machines.
+    Model,
+    /// Runs on this machine.
+    Measured,
+    /// The caller named the format; the times are the model's.
+    Forced,
+}
+
+/// What runs each layer of a network for a batch size, and how long it is expected to take.
+#[derive(Debug, PartialEq)]
+pub struct Plan {
+    batch: usize,
+    isa: Isa,
+    origin: Origin,
+    steps: Vec<Step>,
+}
+
+/// A layer of a plan.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Step {
+    format: Format,
+    out: usize,
+    inputs: usize,
+    /// For each layout, the seconds of the layer alone; infinite where it cannot run.
+    seconds: [f64; 3],
+    /// The cheapest way to the end of this layer in each layout: its seconds, and the layout of the layer before.
+    ways: [(f64, Layout); 3],
+}
+
+impl Plan {
+    /// A plan without layers, to be [modelled](Self::model).
+    pub(crate) fn empty(isa: Isa) -> Self {
+        Self { batch: 0, isa, origin: Origin::Model, steps: Vec::new() }
+    }
+
+    /// Makes this the cheapest plan by the cost model. It allocates only when it has never had so many layers.
+    pub(crate) fn model(&mut self, layers: impl Iterator<Item = Profile>, batch: usize) {
+        let isa = self.isa;
+        (self.batch, self.origin) = (batch, Origin::Model);
+        self.fill(layers.map(|layer| (layer, Layout::ALL.map(|layout| seconds(layer, layout, batch, isa)))));
+        self.choose(MARGIN);
+    }
+
+    /// The cheapest plan by given times: for each layer, its seconds in each of [`Layout::ALL`].
+    pub(crate) fn of_times(
+        layers: impl Iterator<Item = (Profile, [f64; 3])>,
+        batch: usize,
+        isa: Isa,
+    ) -> Self {
+        let mut plan = Self { batch, origin: Origin::Measured, ..Self::empty(isa) };
+        plan.fill(layers);
+        plan.choose(1.0);
+        plan
+    }
+
+    /// This plan's times, with what runs the layers from another plan of the same network.
+    pub(crate) fn with_formats_of(&self, other: &Self) -> Self {
+        let mut plan = self.clone();
+        plan.steps.iter_mut().zip(&other.steps).for_each(|(step, other)| step.format = other.format);
+        plan
+    }
+
+    /// All layers in one format.
+    pub(crate) fn forced(
+        layers: impl Iterator<Item = Profile>,
+        batch: usize,
+        isa: Isa,
+        format: Format,
+    ) -> Result<Self> {
+        if !format.runs_on(isa) {
+            let expected = format!("a format that this build runs with {isa}");
+            return Err(Error::value("Plan::uniform", "format", expected, format!("{format:?}")));
+        }
+        let mut plan = Self::empty(isa);
+        plan.model(layers, batch);
+        plan.origin = Origin::Forced;
+        plan.steps.iter_mut().for_each(|step| step.format = format);
+        Ok(plan)
+    }
+
+    /// The batch size that it was made for.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Where its times come from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// What runs each layer, first to last.
+    pub fn choices(&self) -> impl ExactSizeIterator<Item = Choice> + Clone {
+        self.steps.iter().map(|step| Choice { format: step.format, isa: self.isa })
+    }
+
+    /// For each layer, the kernels that could run it and the seconds that it would take alone on one thread, fastest
+    /// first.
+    pub fn candidates(&self, layer: usize) -> Vec<(Choice, f64)> {
+        let Some(step) = self.steps.get(layer) else { return Vec::new() };
+        let times = Layout::ALL.map(|layout| (Format::of(layout, self.isa), step.seconds[layout as usize]));
+        let mut candidates: Vec<_> = times.into_iter().filter(|(_, seconds)| seconds.is_finite()).collect();
+        candidates.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+        candidates.into_iter().map(|(format, seconds)| (Choice { format, isa: self.isa }, seconds)).collect()
+    }
+
+    /// Refuses a plan that is not one of these layers.
+    pub(crate) fn check(
+        &self,
+        operation: &'static str,
+        layers: impl Iterator<Item = Profile>,
+        isa: Isa,
+    ) -> Result<()> {
+        if self.isa != isa {
+            return Err(Error::value(operation, "plan", format!("one for {isa}"), self.isa));
+        }
+        let shapes: Vec<_> = layers.map(|layer| (layer.out, layer.inputs)).collect();
+        let planned: Vec<_> = self.steps.iter().map(|step| (step.out, step.inputs)).collect();
+        if planned != shapes {
+            return Err(Error::shape(operation, "plan", format!("layers of the shapes {shapes:?}"), planned));
+        }
+        Ok(())
+    }
+
+    /// The seconds that a layer takes alone, as chosen.
+    pub(crate) fn seconds(&self, layer: usize) -> f64 {
+        let step = self.steps[layer];
+        step.seconds[step.format.layout() as usize]
+    }
+
+    fn fill(&mut self, layers: impl Iterator<Item = (Profile, [f64; 3])>) {
+        let unset = [(f64::INFINITY, Layout::Batch); 3];
+        self.steps.clear();
+        self.steps.extend(layers.map(|(layer, seconds)| Step {
+            format: Format::Panel,
+            out: layer.out,
+            inputs: layer.inputs,
+            seconds,
+            ways: unset,
+        }));
+    }
+
+    /// Finds the cheapest way through the layers, from the caller's input, which is a batch, to the output, which is
+    /// one, too. Another layout than the layer before has costs a way for each activation between them, and a sparse
+    /// format must win over the dense product by `margin`.
+    fn choose(&mut self, margin: f64) {
+        let mut before = Layout::ALL.map(|layout| if layout == Layout::Batch { 0.0 } else { f64::INFINITY });
+        for step in &mut self.steps {
+            let activations = 1e-9 * (self.batch * step.inputs) as f64;
+            for layout in Layout::ALL {
+                let ways = Layout::ALL.map(|from| {
+                    let way = if from == layout { 0.0 } else { activations * (from.way() + layout.way()) };
+                    (before[from as usize] + way, from)
+                });
+                let [first, rest @ ..] = ways;
+                let (cost, from) = rest.into_iter().fold(first, |a, b| if b.0 < a.0 { b } else { a });
+                let handicap = if layout == Layout::Batch { 1.0 } else { margin };
+                step.ways[layout as usize] = (cost + handicap * step.seconds[layout as usize], from);
+            }
+            before = step.ways.map(|(cost, _)| cost);
+        }
+        // Backwards along the cheapest way.
+        let Some(last) = self.steps.last() else { return };
+        let cheapest =
+            |a: Layout, b: Layout| if last.ways[b as usize].0 < last.ways[a as usize].0 { b } else { a };
+        let mut layout = Layout::ALL.into_iter().fold(Layout::Tiles, cheapest);
+        for step in self.steps.iter_mut().rev() {
+            step.format = Format::of(layout, self.isa);
+            layout = step.ways[layout as usize].1;
+        }
+    }
+}
+
+impl Clone for Plan {
+    fn clone(&self) -> Self {
+        Self { steps: self.steps.clone(), ..*self }
+    }
+
+    /// Allocates only when there are more layers than before.
+    fn clone_from(&mut self, other: &Self) {
+        let mut steps = std::mem::take(&mut self.steps);
+        steps.clone_from(&other.steps);
+        *self = Self { steps, ..*other };
     }
 }
 
@@ -72,37 +301,64 @@ pub(crate) struct Profile {
     pub(crate) kept: usize,
 }
 
-/// The layout in which some layers take less time together.
-pub(crate) fn layout(layers: impl Iterator<Item = Profile> + Clone, batch: usize, isa: Isa) -> Layout {
-    let cost = |layout| layers.clone().map(|layer| seconds(layer, layout, batch, isa)).sum::<f64>();
-    if cost(Layout::Rows) <= cost(Layout::Tiles) { Layout::Rows } else { Layout::Tiles }
-}
+/// By how much a sparse format must be expected to win over the dense product: the model knows neither well enough to
+/// tell less, and dense is what a user has without us.
+const MARGIN: f64 = 1.15;
 
-/// The time that a layer is expected to take, conversion of layouts included, on one thread of a 2.8 GHz Ice Lake server.
-/// The constants are read off layers from 128×128 to 4096×4096 at 80 and 95% with AVX-512 and carried over to the other
-/// instruction sets. They are there to choose between layouts: single times were within a factor of 1.7 of
-/// the measured ones on these layers with warm caches, and within 2.3 on the smallest.
-pub(crate) fn seconds(layer: Profile, layout: Layout, batch: usize, isa: Isa) -> f64 {
-    let (kept, lanes) = (layer.kept as f64, isa.lanes());
-    let nanoseconds = match (layout, Choice::for_layout(layout, isa).format) {
-        (Layout::Rows, Format::Lookup) => {
+/// The time that a layer is expected to take in a layout, on one thread of a 2.8 GHz Ice Lake server. The constants are
+/// read off layers from 128×128 to 4096×4096 at 0 to 95% sparsity with AVX-512, and carried over to the other
+/// instruction sets.
+fn seconds(layer: Profile, layout: Layout, batch: usize, isa: Isa) -> f64 {
+    let format = Format::of(layout, isa);
+    if !format.runs_on(isa) {
+        return f64::INFINITY;
+    }
+    let (kept, lanes, samples) = (layer.kept as f64, isa.lanes(), batch as f64);
+    let portable = isa == Isa::portable();
+    let nanoseconds = match format {
+        Format::Csr => samples * (0.5 * kept + 2.0 * layer.out as f64),
+        Format::Lookup => {
             // A pass serves a group of samples: per kept weight, and per chunk and panel, a part for the weights and a
             // part for each sample. Weights beyond the second-level cache cost their way from the third.
             let groups = batch.div_ceil(isa.lookup_samples());
-            let samples = batch as f64 / groups.max(1) as f64;
+            let samples = samples / groups.max(1) as f64;
             let cells = (layer.out.div_ceil(lanes) * layer.inputs.div_ceil(2 * lanes)) as f64;
             let far = if kept > 300_000.0 { 0.2 } else { 0.0 };
+            // What exceeds the slots of a panel goes one by one.
+            let slots = (MAX_SLOTS * lanes) as f64 * cells;
+            let tail = 1.2 * samples * (kept - slots).max(0.0);
             let weight = (0.05 + 0.025 * samples) * 16.0 / lanes as f64 + far;
-            groups as f64 * (kept * weight + cells * (1.5 + 1.4 * samples))
+            groups as f64 * (kept * weight + cells * (1.5 + 1.4 * samples) + tail)
         }
-        (Layout::Rows, _) => batch as f64 * (0.5 * kept + 2.0 * layer.out as f64),
-        (Layout::Tiles, _) => {
-            // Per kept weight, its broadcast and the vectors of the tile; per feature, the way in and out.
+        Format::Panel => {
+            // Per kept weight, its broadcast and the vectors of the tile; per group of rows in a panel, its sums, which
+            // are taken up and put away.
             let vectors = batch.div_ceil(lanes) as f64;
             let tiles = batch.div_ceil(lanes * isa.tile_vectors()) as f64;
-            let (vector, weight) = if isa == Isa::portable() { (1.0, 0.5) } else { (0.38, 0.18) };
-            let features = (layer.out + layer.inputs) as f64;
-            kept * (weight * tiles + vector * vectors) + features * (tiles + 1.5 * vectors)
+            let (vector, weight) = if portable { (1.0, 0.5) } else { (0.4, 0.18) };
+            let groups = (layer.out.div_ceil(4) * layer.inputs.div_ceil(panel_width(isa))) as f64;
+            kept * (weight * tiles + vector * vectors) + groups * (8.0 * tiles + 5.0 * vectors)
+        }
+        Format::Dense => {
+            // Per weight, its way from memory, a part for the product's own packing of it, and the multiply-adds.
+            let weights = (layer.out * layer.inputs) as f64;
+            let bytes = size_of::<f32>() as f64 * weights;
+            let far: f64 = match bytes {
+                ..3e5 => 0.07,
+                ..1.2e6 => 0.11,
+                ..8e6 => 0.14,
+                ..3e7 => 0.2,
+                _ => 0.36,
+            };
+            let packing = if batch == 1 {
+                0.0
+            } else if batch <= 12 && bytes < 1.2e6 {
+                0.05
+            } else {
+                0.35
+            };
+            let multiply = if portable { 0.1 } else { 0.23 / lanes as f64 };
+            weights * (far.max(packing) + multiply * samples)
         }
     };
     1e-9 * nanoseconds

@@ -1,4 +1,4 @@
-//! The forward pass allocates nothing.
+//! The sparse forward pass allocates nothing.
 
 mod common;
 
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{isas, noise_matrix};
 use ndarray::{Array2, s};
+use tombola::plan::{Format, Plan};
 use tombola::{Activation, Mask, SparseLinear, SparseMlp};
 
 struct Counting;
@@ -42,19 +43,24 @@ fn the_forward_pass_allocates_nothing() {
         };
         let mlp = SparseMlp::new(vec![layer(90, 130, Activation::Relu), layer(10, 90, Activation::Identity)])
             .unwrap();
-        let mut workspace = mlp.workspace(130);
+        let formats = [Format::Csr, Format::Lookup, Format::Panel].into_iter();
+        let plans = formats.filter_map(|format| Plan::uniform(&mlp, 1, format).ok());
+        let forced = plans.map(|plan| mlp.clone().with_plan(plan).unwrap());
         let x = noise_matrix(130, 130, 3);
         let by_features = noise_matrix(130, 130, 3);
         let mut y = Array2::zeros((130, 10));
-        for batch in [1, 2, 3, 7, 8, 9, 16, 17, 64, 100, 130] {
+        for mlp in forced {
+            let mut workspace = mlp.workspace(130);
+            for batch in [1, 2, 3, 7, 8, 9, 16, 17, 64, 100, 130] {
+                let before = ALLOCATIONS.load(Ordering::Relaxed);
+                let y = y.slice_mut(s![..batch, ..]);
+                mlp.forward_into(x.slice(s![..batch, ..]), y, &mut workspace).unwrap();
+                let after = ALLOCATIONS.load(Ordering::Relaxed);
+                assert_eq!(after - before, 0, "{isa}, batch {batch}");
+            }
             let before = ALLOCATIONS.load(Ordering::Relaxed);
-            let y = y.slice_mut(s![..batch, ..]);
-            mlp.forward_into(x.slice(s![..batch, ..]), y, &mut workspace).unwrap();
-            let after = ALLOCATIONS.load(Ordering::Relaxed);
-            assert_eq!(after - before, 0, "{isa}, batch {batch}");
+            mlp.forward_into(by_features.t(), y.view_mut(), &mut workspace).unwrap();
+            assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "{isa}, feature-major");
         }
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
-        mlp.forward_into(by_features.t(), y.view_mut(), &mut workspace).unwrap();
-        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "{isa}, feature-major");
     }
 }

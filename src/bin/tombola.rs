@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tombola::plan::Layout;
+use tombola::plan::Format;
 use tombola::{Result, io};
 
 /// Sparse models that run at the speed of their sparsity.
@@ -49,7 +49,7 @@ fn run(arguments: Arguments) -> Result<String> {
                 [
                     dense + layer.dense_bytes(),
                     csr + layer.csr_bytes(),
-                    packed + layer.packed_bytes(Layout::Tiles),
+                    packed + layer.packed_bytes(Format::Panel),
                 ]
             });
             Ok(format!("{}{dense} bytes dense, {csr} as CSR, {packed} packed\n", mlp.explain(batch)))

@@ -1,10 +1,11 @@
 //! Dense inference, as fast as faer does it.
 
-use faer::{MatMut, MatRef};
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, CowArray, Ix2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
-use super::{DenseLayer, DenseMlp, multiply};
-use crate::{Activation, Error, Result};
+use super::DenseMlp;
+use crate::kernel::{finish, gemm};
+use crate::sparse::{matrix, matrix_mut};
+use crate::{Error, Result};
 
 /// Which way round faer multiplies. Its speed depends on this by up to 2.5×, differently for each shape and batch,
 /// so the honest baseline is the fastest of [`Orientation::ALL`].
@@ -57,7 +58,7 @@ impl<'a> DenseInference<'a> {
     }
 
     /// The output for `x` (`[batch, in]`) into `y` (`[batch, out]`), on one thread. Allocates only when the batch is
-    /// larger than any before, or `x` or `y` is neither row-major nor column-major.
+    /// larger than any before.
     ///
     /// # Errors
     /// When `x` or `y` has another shape.
@@ -82,85 +83,24 @@ impl<'a> DenseInference<'a> {
         let (mut before, mut after) = (&mut before[..], &mut after[..]);
         let by_features = self.orientation == Orientation::WXt;
 
-        let x = contiguous(x);
         for (index, layer) in layers.iter().enumerate() {
             let (out, inputs) = layer.shape();
             let input = match index {
-                0 => mat(x.view()),
-                _ if by_features => MatRef::from_column_major_slice(&before[..batch * inputs], batch, inputs),
-                _ => MatRef::from_row_major_slice(&before[..batch * inputs], batch, inputs),
+                0 => x,
+                _ => matrix(&before[..batch * inputs], batch, by_features),
             };
             // [in, out]
-            let weight = match self.transposed.get(index) {
-                Some(transposed) => mat(transposed.view()),
-                None => mat(layer.weight.view()).transpose(),
-            };
-            if index + 1 < layers.len() {
-                let after = &mut after[..batch * out];
-                if by_features {
-                    multiply(MatMut::from_column_major_slice_mut(after, batch, out), input, weight);
-                } else {
-                    multiply(MatMut::from_row_major_slice_mut(after, batch, out), input, weight);
-                }
-                finish(layer, after, by_features);
-            } else if let Some(y) = y.as_slice_mut() {
-                multiply(MatMut::from_row_major_slice_mut(y, batch, out), input, weight);
-                finish(layer, y, false);
-            } else if let Some(y) = y.view_mut().reversed_axes().as_slice_mut() {
-                multiply(MatMut::from_column_major_slice_mut(y, batch, out), input, weight);
-                finish(layer, y, true);
+            let weight = self.transposed.get(index).map_or(layer.weight.t(), |weight| weight.view());
+            let mut output = if index + 1 < layers.len() {
+                matrix_mut(&mut after[..batch * out], batch, by_features)
             } else {
-                let after = &mut after[..batch * out];
-                multiply(MatMut::from_row_major_slice_mut(after, batch, out), input, weight);
-                finish(layer, after, false);
-                y.iter_mut().zip(after.iter()).for_each(|(y, &value)| *y = value);
-            }
+                y.view_mut()
+            };
+            gemm(output.view_mut(), input, weight, 1);
+            let bias = layer.bias.as_slice().unwrap_or_else(|| unreachable!("biases are kept contiguous"));
+            finish(output, bias, layer.activation);
             std::mem::swap(&mut before, &mut after);
         }
         Ok(())
     }
-}
-
-/// Adds the bias and applies the activation, in one pass over `[batch, out]`, or over `[out, batch]` where the
-/// activations are feature-major.
-fn finish(layer: &DenseLayer, y: &mut [f32], by_features: bool) {
-    fn each<'a>(
-        activation: Activation,
-        values: impl Iterator<Item = &'a mut f32>,
-        biases: impl Iterator<Item = f32>,
-    ) {
-        // One loop an activation, so that each of them vectorises.
-        match activation {
-            Activation::Identity => values.zip(biases).for_each(|(value, bias)| *value += bias),
-            Activation::Relu => {
-                values.zip(biases).for_each(|(value, bias)| *value = Activation::Relu.apply(*value + bias));
-            }
-        }
-    }
-    let out = layer.bias.len();
-    if by_features {
-        let batch = y.len() / out;
-        for (row, &bias) in y.chunks_exact_mut(batch).zip(&layer.bias) {
-            each(layer.activation, row.iter_mut(), std::iter::repeat(bias));
-        }
-    } else {
-        for row in y.chunks_exact_mut(out) {
-            each(layer.activation, row.iter_mut(), layer.bias.iter().copied());
-        }
-    }
-}
-
-/// The array if it is row-major or column-major, else a row-major copy.
-fn contiguous(x: ArrayView2<'_, f32>) -> CowArray<'_, f32, Ix2> {
-    if x.is_standard_layout() || x.t().is_standard_layout() { x.into() } else { x.to_owned().into() }
-}
-
-/// faer's view of a [`contiguous`] array.
-fn mat(x: ArrayView2<'_, f32>) -> MatRef<'_, f32> {
-    let (rows, columns) = x.dim();
-    if let Some(slice) = x.to_slice() {
-        return MatRef::from_row_major_slice(slice, rows, columns);
-    }
-    let slice = x.reversed_axes().to_slice();
-    MatRef::from_column_major_slice(slice.unwrap_or_else(|| unreachable!("contiguous")), rows, columns)
 }

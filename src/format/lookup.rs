@@ -47,7 +47,7 @@ impl Registers {
 const KEPT: u32 = 1 << 31;
 
 /// The most slots of a panel: one of more than half of the columns would be no sparse matrix.
-const MAX_SLOTS: usize = 16;
+pub(crate) const MAX_SLOTS: usize = 16;
 
 /// A sparse matrix in slots for in-register lookup: for each slot of a row 4 bytes for the value and 5 bits for the
 /// column, which with padding and tail comes to 7.5 bytes per kept weight at 80% and 11.5 at 95%.

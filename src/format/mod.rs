@@ -15,6 +15,7 @@ use sprs::CsMatI;
 
 pub use csr::CsrMatrix;
 pub use lookup::LookupMatrix;
+pub(crate) use lookup::MAX_SLOTS;
 pub use panel::{PANEL_ROWS, PanelMatrix};
 
 use crate::csr::Csr;

@@ -1,7 +1,7 @@
 //! The inner loops, and the only `unsafe` code of the crate.
 //!
 //! Each algorithm is written once, as a [`Task`] over the small [`Vector`] trait: `spmm_panel` for batches,
-//! `spmv_lookup` for a few samples, `spmv_csr` for one, `transpose` between the caller's layout and the kernels'. An
+//! `spmv_lookup` for a few samples, `spmv_csr` for one, `transpose` between the caller's layout and the kernels'. (The dense product is faer's: `gemm`.) An
 //! instruction set is one file that names its intrinsics (`avx512`, `avx2`) or spells them out in plain Rust
 //! (`portable`), and one arm in [`Isa::run`]. NEON would be one more of each.
 //!
@@ -13,6 +13,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(feature = "dense")]
+mod gemm;
 mod isa;
 mod portable;
 mod spmm_panel;
@@ -21,6 +23,8 @@ mod spmv_lookup;
 mod transpose;
 mod vector;
 
+#[cfg(feature = "dense")]
+pub(crate) use gemm::{finish, gemm};
 pub use isa::Isa;
 pub(crate) use spmm_panel::SpmmPanel;
 pub(crate) use spmv_csr::SpmvCsr;

@@ -4,12 +4,16 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use ndarray::{Array1, ArrayView1, ArrayView2};
+#[cfg(feature = "dense")]
+use ndarray::{Array2, ArrayViewMut2};
 
 use super::tile::Tile;
 use crate::csr::{self, Csr};
 use crate::format::{CsrMatrix, LookupMatrix, PanelMatrix};
 use crate::kernel::{SpmmPanel, SpmvCsr, SpmvLookup};
-use crate::plan::{Choice, Format, Layout, Profile};
+#[cfg(feature = "dense")]
+use crate::kernel::{finish, gemm};
+use crate::plan::{Format, Profile};
 use crate::{Activation, Error, Isa, Result, plan};
 
 /// A linear layer with sparse weights: `y = activation(W·x + b)`, `W` of shape `[out, in]`.
@@ -23,6 +27,12 @@ pub struct SparseLinear {
     isa: Isa,
     panels: OnceLock<PanelMatrix>,
     lookup: OnceLock<LookupMatrix>,
+    /// `[out, in]`, row-major.
+    #[cfg(feature = "dense")]
+    dense: OnceLock<Array2<f32>>,
+    /// `[in, out]`, row-major.
+    #[cfg(feature = "dense")]
+    transposed: OnceLock<Array2<f32>>,
 }
 
 impl SparseLinear {
@@ -54,7 +64,18 @@ impl SparseLinear {
         }
         // The kernels read it as a slice, whatever strides it came with.
         let bias = bias.as_standard_layout().into_owned();
-        Ok(Self { matrix, bias, activation, isa, panels: OnceLock::new(), lookup: OnceLock::new() })
+        Ok(Self {
+            matrix,
+            bias,
+            activation,
+            isa,
+            panels: OnceLock::new(),
+            lookup: OnceLock::new(),
+            #[cfg(feature = "dense")]
+            dense: OnceLock::new(),
+            #[cfg(feature = "dense")]
+            transposed: OnceLock::new(),
+        })
     }
 
     /// The weights, as they came.
@@ -98,19 +119,15 @@ impl SparseLinear {
         csr::bytes(self.csr()) + size_of_val(self.bias_slice())
     }
 
-    /// Bytes of the weights as packed for activations in a layout, and of the bias.
-    pub fn packed_bytes(&self, layout: Layout) -> usize {
-        let weights = match self.choice(layout).format {
+    /// Bytes of the weights as packed in a format, and of the bias.
+    pub fn packed_bytes(&self, format: Format) -> usize {
+        let weights = match format {
             Format::Csr => csr::bytes(self.csr()),
             Format::Lookup => self.lookup().bytes(),
             Format::Panel => self.panels().bytes(),
+            Format::Dense => return self.dense_bytes(),
         };
         weights + size_of_val(self.bias_slice())
-    }
-
-    /// What runs the layer on activations in a layout.
-    pub fn choice(&self, layout: Layout) -> Choice {
-        Choice::for_layout(layout, self.isa)
     }
 
     pub(super) fn profile(&self) -> Profile {
@@ -118,15 +135,22 @@ impl SparseLinear {
         Profile { out, inputs, kept: self.kept() }
     }
 
-    /// Packs the weights for activations in a layout, if that has not been done.
-    pub(super) fn pack(&self, layout: Layout) {
-        match self.choice(layout).format {
+    /// Packs the weights in a format, if that has not been done.
+    pub(super) fn pack(&self, format: Format) {
+        match format {
             Format::Csr => {}
             Format::Lookup => {
                 self.lookup();
             }
             Format::Panel => {
                 self.panels();
+            }
+            Format::Dense => {
+                #[cfg(feature = "dense")]
+                {
+                    self.dense();
+                    self.transposed();
+                }
             }
         }
     }
@@ -147,9 +171,16 @@ impl SparseLinear {
 
     /// The layer on a few samples, side by side: `x` and `y` are `[samples, stride]`, with a stride that both can be
     /// read to in whole panels of a lookup.
-    pub(super) fn forward_rows(&self, samples: usize, stride: usize, x: &[f32], y: &mut [f32]) {
+    pub(super) fn forward_rows(
+        &self,
+        format: Format,
+        samples: usize,
+        stride: usize,
+        x: &[f32],
+        y: &mut [f32],
+    ) {
         let (out, activation, bias) = (self.shape().0, self.activation, self.bias_slice());
-        match self.choice(Layout::Rows).format {
+        match format {
             Format::Lookup => {
                 let (matrix, exact) = (self.lookup(), &self.matrix);
                 let (x_stride, y_stride) = (stride, stride);
@@ -165,7 +196,7 @@ impl SparseLinear {
                     y_stride,
                 });
             }
-            Format::Csr | Format::Panel => {
+            Format::Csr | Format::Panel | Format::Dense => {
                 for (x, y) in x.chunks_exact(stride).zip(y.chunks_exact_mut(stride)) {
                     let y = &mut y[..out];
                     self.isa.run(SpmvCsr { matrix: &self.matrix, bias, activation, x, y });
@@ -199,6 +230,48 @@ impl SparseLinear {
     fn forward_panels(&self, panels: Range<usize>, samples: usize, x: &[f32], y: &mut [f32]) {
         let (matrix, bias) = (self.panels(), self.bias_slice());
         self.isa.run(SpmmPanel { matrix, panels, bias, activation: self.activation, samples, x, y });
+    }
+
+    /// The layer on a whole batch, by the dense product on some threads of the current rayon pool. What a pruned weight
+    /// multiplies counts there, if it is infinite or NaN: samples with NaN in their output are done again from the CSR,
+    /// with two buffers that a sample fits in.
+    #[cfg(feature = "dense")]
+    pub(super) fn forward_batch(
+        &self,
+        x: ArrayView2<'_, f32>,
+        mut y: ArrayViewMut2<'_, f32>,
+        [before, after]: [&mut [f32]; 2],
+        threads: usize,
+    ) {
+        let by_rows = |strides: &[isize]| strides[1] == 1;
+        // Which way round faer is fastest: measured.
+        let weight = if x.nrows() > 1 && by_rows(x.strides()) && by_rows(y.strides()) {
+            self.transposed().view()
+        } else {
+            self.dense().t()
+        };
+        gemm(y.view_mut(), x, weight, threads);
+        finish(y.view_mut(), self.bias_slice(), self.activation);
+        let nans = y.fold(false, |nans, value| nans | value.is_nan());
+        for (x, mut y) in x.rows().into_iter().zip(y.rows_mut()).filter(|_| nans) {
+            if y.iter().any(|value| value.is_nan()) {
+                let (x_row, y_row) = (&mut before[..x.len()], &mut after[..y.len()]);
+                x_row.iter_mut().zip(&x).for_each(|(place, &value)| *place = value);
+                let (matrix, bias, activation) = (&self.matrix, self.bias_slice(), self.activation);
+                self.isa.run(SpmvCsr { matrix, bias, activation, x: x_row, y: y_row });
+                y.iter_mut().zip(y_row).for_each(|(place, value)| *place = *value);
+            }
+        }
+    }
+
+    #[cfg(feature = "dense")]
+    fn dense(&self) -> &Array2<f32> {
+        self.dense.get_or_init(|| csr::to_dense(self.csr()))
+    }
+
+    #[cfg(feature = "dense")]
+    fn transposed(&self) -> &Array2<f32> {
+        self.transposed.get_or_init(|| self.dense().t().as_standard_layout().into_owned())
     }
 
     fn bias_slice(&self) -> &[f32] {

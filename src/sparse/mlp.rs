@@ -1,13 +1,11 @@
 //! A chain of sparse layers.
 
-use std::fmt::Write;
-
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::SparseLinear;
-use super::tile::{Tile, tiles};
-use crate::plan::Layout;
-use crate::{Error, Isa, Result, plan};
+use super::workspace::{Buffer, Workspace};
+use crate::plan::{Plan, Profile};
+use crate::{Error, Isa, Result};
 
 /// A multi-layer perceptron with sparse weights. It is `Sync`: one model serves any number of threads, each with
 /// its own [`Workspace`].
@@ -30,13 +28,8 @@ use crate::{Error, Isa, Result, plan};
 pub struct SparseMlp {
     layers: Vec<SparseLinear>,
     isa: Isa,
-}
-
-/// The memory that a forward pass needs beside its input and output, made by [`SparseMlp::workspace`].
-#[derive(Clone, Debug)]
-pub struct Workspace {
-    /// For each thread, activations before and after a layer.
-    threads: Vec<[Buffer; 2]>,
+    /// Plans that replace the model's, by rising batch size.
+    plans: Vec<Plan>,
 }
 
 impl SparseMlp {
@@ -62,7 +55,7 @@ impl SparseMlp {
                 return Err(Error::value(operation, subject, format!("kernels for {isa}"), pair[1].isa()));
             }
         }
-        Ok(Self { layers, isa })
+        Ok(Self { layers, isa, plans: Vec::new() })
     }
 
     /// The layers, first to last.
@@ -95,7 +88,8 @@ impl SparseMlp {
         Ok(y)
     }
 
-    /// [`forward`](Self::forward) into `y` (`[batch, out]`, of any strides), allocating nothing.
+    /// [`forward`](Self::forward) into `y` (`[batch, out]`, of any strides), allocating nothing (but for what faer
+    /// allocates where a [plan](Self::plan) has a dense layer).
     ///
     /// The same input gives the same bits, whatever the workspace held before. A batch beyond the one that the
     /// workspace was made for is served too, and may pack weights first.
@@ -121,105 +115,17 @@ impl SparseMlp {
             let expected = format!("one of this network, of {needed} floats");
             return Err(Error::shape(operation, "workspace", expected, buffer.len));
         }
-        match self.layout(x.nrows()) {
-            Layout::Rows => self.forward_rows(x, y, &mut workspace.threads[0]),
-            Layout::Tiles => self.forward_tiles(x, y, &mut workspace.threads),
+        if x.nrows() > 0 {
+            self.plan_into(x.nrows(), &mut workspace.plan);
+            self.run(x, y, workspace);
         }
         Ok(())
-    }
-
-    /// A larger batch, a part for each thread: its samples, in tiles.
-    fn forward_tiles(
-        &self,
-        x: ArrayView2<'_, f32>,
-        mut y: ArrayViewMut2<'_, f32>,
-        threads: &mut [[Buffer; 2]],
-    ) {
-        #[cfg(feature = "rayon")]
-        if threads.len() > 1 {
-            let (left, right) = threads.split_at_mut(threads.len() / 2);
-            // Whole vectors to the left, so that only the last part has an incomplete one.
-            let share = x.nrows() * left.len() / (left.len() + right.len());
-            let middle = share.next_multiple_of(self.isa.lanes()).min(x.nrows());
-            let (x_left, x_right) = x.split_at(Axis(0), middle);
-            let (y_left, y_right) = y.split_at(Axis(0), middle);
-            rayon::join(
-                || self.forward_tiles(x_left, y_left, left),
-                || self.forward_tiles(x_right, y_right, right),
-            );
-            return;
-        }
-        for tile in tiles(x.nrows(), self.isa) {
-            self.forward_tile(&tile, x, &mut y, &mut threads[0]);
-        }
-    }
-
-    /// A small batch, with the features of a sample side by side.
-    fn forward_rows(&self, x: ArrayView2<'_, f32>, mut y: ArrayViewMut2<'_, f32>, buffers: &mut [Buffer; 2]) {
-        // In groups of about the same size: one left over would cost nearly as much as four.
-        let groups = x.nrows().div_ceil(self.isa.lookup_samples()).max(1);
-        let (together, stride) = (x.nrows().div_ceil(groups).max(1), self.row_stride());
-        let outputs = self.outputs();
-        for (x, mut y) in x.axis_chunks_iter(Axis(0), together).zip(y.axis_chunks_iter_mut(Axis(0), together))
-        {
-            let samples = x.nrows();
-            let [before, after] = &mut *buffers;
-            let mut before = &mut before.as_mut_slice()[..samples * stride];
-            let mut after = &mut after.as_mut_slice()[..samples * stride];
-            for (row, x) in before.chunks_exact_mut(stride).zip(x.rows()) {
-                match x.as_slice() {
-                    Some(x) => row[..x.len()].copy_from_slice(x),
-                    None => x.iter().zip(row).for_each(|(&value, place)| *place = value),
-                }
-            }
-            for layer in &self.layers {
-                layer.forward_rows(samples, stride, before, after);
-                std::mem::swap(&mut before, &mut after);
-            }
-            for (row, mut y) in before.chunks_exact(stride).zip(y.rows_mut()) {
-                match y.as_slice_mut() {
-                    Some(y) => y.copy_from_slice(&row[..outputs]),
-                    None => y.iter_mut().zip(row).for_each(|(place, &value)| *place = value),
-                }
-            }
-        }
-    }
-
-    /// Runs one tile through all layers.
-    fn forward_tile(
-        &self,
-        tile: &Tile,
-        x: ArrayView2<'_, f32>,
-        y: &mut ArrayViewMut2<'_, f32>,
-        [before, after]: &mut [Buffer; 2],
-    ) {
-        let (mut before, mut after) = (before.as_mut_slice(), after.as_mut_slice());
-        for (index, layer) in self.layers.iter().enumerate() {
-            let (out, inputs) = layer.shape();
-            let after_layer = &mut after[..out * tile.width];
-            if index == 0 {
-                layer.forward_loading(tile, x, before, after_layer);
-            } else {
-                layer.forward_tile(tile.width, &before[..inputs * tile.width], after_layer);
-            }
-            std::mem::swap(&mut before, &mut after);
-        }
-        tile.store(&before[..self.outputs() * tile.width], y.view_mut(), self.isa);
     }
 
     /// A workspace for [`forward_into`](Self::forward_into) on one thread, with all weights packed that batches of up
     /// to `max_batch` samples need.
     pub fn workspace(&self, max_batch: usize) -> Workspace {
-        self.pack(max_batch);
-        self.buffers(1)
-    }
-
-    fn pack(&self, max_batch: usize) {
-        // Beyond a few tiles the layout no longer changes with the batch.
-        let batches = (1..=max_batch.min(4 * self.isa.lanes())).chain([max_batch]);
-        for layout in batches.map(|batch| self.layout(batch)) {
-            self.layers.iter().for_each(|layer| layer.pack(layout));
-        }
+        self.packed_workspace(max_batch, 1)
     }
 
     /// [`workspace`](Self::workspace) for as many threads as the current rayon pool has: with it, `forward_into` cuts
@@ -240,44 +146,117 @@ impl SparseMlp {
     /// ```
     #[cfg(feature = "rayon")]
     pub fn parallel_workspace(&self, max_batch: usize) -> Workspace {
-        self.pack(max_batch);
-        self.buffers(rayon::current_num_threads())
+        self.packed_workspace(max_batch, rayon::current_num_threads())
+    }
+
+    fn packed_workspace(&self, max_batch: usize, threads: usize) -> Workspace {
+        let mut workspace = self.buffers(threads);
+        let mut between = 0;
+        // Beyond a few tiles a plan hardly changes with the batch.
+        let batches = (1..=max_batch.min(4 * self.isa.lanes())).chain(
+            std::iter::successors(Some(max_batch), |batch| Some(batch / 2)).take_while(|&batch| batch > 0),
+        );
+        for batch in batches {
+            self.plan_into(batch, &mut workspace.plan);
+            between = between.max(self.between_len(&workspace.plan, batch));
+            for (layer, choice) in self.layers.iter().zip(workspace.plan.choices()) {
+                layer.pack(choice.format);
+            }
+        }
+        workspace.between = std::array::from_fn(|_| Buffer::new(between));
+        workspace
     }
 
     /// A workspace for a network whose weights are packed when they are first needed.
     fn buffers(&self, threads: usize) -> Workspace {
         let buffers = || std::array::from_fn(|_| Buffer::new(self.buffer_len()));
-        Workspace { threads: std::iter::repeat_with(buffers).take(threads).collect() }
+        Workspace {
+            plan: Plan::empty(self.isa),
+            threads: std::iter::repeat_with(buffers).take(threads.max(1)).collect(),
+            between: std::array::from_fn(|_| Buffer::new(0)),
+        }
     }
 
-    /// How activations lie between the layers for a batch of `batch` samples.
-    pub fn layout(&self, batch: usize) -> Layout {
-        plan::layout(self.layers.iter().map(SparseLinear::profile), batch, self.isa)
+    /// What runs each layer for a batch of `batch` samples, by the cost model or by the plans that this network was
+    /// [given](Self::with_plan).
+    pub fn plan(&self, batch: usize) -> Plan {
+        let mut plan = Plan::empty(self.isa);
+        self.plan_into(batch, &mut plan);
+        plan
     }
 
-    /// What runs each layer for a batch of `batch` samples, and how long it is expected to take on one thread of a
-    /// 2.8 GHz Ice Lake server: a line a layer. The times are a rough model's, which can be off by a
-    /// factor of two, and more on other machines: measure yours.
+    /// The same network, with a plan of its own for batches of up to [`Plan::batch`] samples: the smallest of the given
+    /// plans that reaches a batch is the one that runs it, and larger batches run by the largest plan.
+    ///
+    /// ```
+    /// # use ndarray::Array2;
+    /// # use tombola::{Activation, Mask, SparseLinear, SparseMlp};
+    /// use tombola::plan::Plan;
+    /// # let csr = Mask::all((2, 3)).apply(Array2::ones((2, 3)).view())?;
+    /// # let mut mlp = SparseMlp::new(vec![SparseLinear::new(csr, None, Activation::Relu)?])?;
+    /// for batch in [1, 16, 256] {
+    ///     let plan = Plan::measured(&mlp, batch);
+    ///     mlp = mlp.with_plan(plan)?;
+    /// }
+    /// # Ok::<(), tombola::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the plan is another network's: its layers have other shapes, or its kernels are for another instruction set.
+    pub fn with_plan(mut self, plan: Plan) -> Result<Self> {
+        plan.check("SparseMlp::with_plan", self.profiles(), self.isa)?;
+        match self.plans.binary_search_by_key(&plan.batch(), Plan::batch) {
+            Ok(index) => self.plans[index] = plan,
+            Err(index) => self.plans.insert(index, plan),
+        }
+        Ok(self)
+    }
+
+    fn plan_into(&self, batch: usize, plan: &mut Plan) {
+        let given = self.plans.iter().find(|plan| plan.batch() >= batch).or(self.plans.last());
+        match given {
+            Some(given) => plan.clone_from(given),
+            None => plan.model(self.profiles(), batch),
+        }
+    }
+
+    pub(super) fn profiles(&self) -> impl Iterator<Item = Profile> + Clone {
+        self.layers.iter().map(SparseLinear::profile)
+    }
+
+    /// The instruction set of its kernels.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// What runs each layer for a batch of `batch` samples and why: a line a layer, with the time that it is expected to
+    /// take alone on one thread, and what the other kernels would take. [`Origin`](crate::plan::Origin) says how far to
+    /// trust these times.
     pub fn explain(&self, batch: usize) -> String {
-        let layout = self.layout(batch);
+        let plan = self.plan(batch);
         let mut text = String::new();
-        for (index, layer) in self.layers.iter().enumerate() {
+        for (index, (layer, choice)) in self.layers.iter().zip(plan.choices()).enumerate() {
             let (out, inputs) = layer.shape();
             let density = 100.0 * layer.kept() as f64 / (out * inputs) as f64;
             let (kept, activation) = (layer.kept(), layer.activation().name());
-            writeln!(
-                text,
-                "layer {index}: {out}×{inputs}, {kept} weights ({density:.1}%), {activation}: {} in about {:.1} µs",
-                layer.choice(layout),
-                1e6 * plan::seconds(layer.profile(), layout, batch, self.isa)
-            )
-            .unwrap_or_else(|_| unreachable!("a String takes all that is written to it"));
+            let mut line = format!(
+                "layer {index}: {out}×{inputs}, {kept} weights ({density:.1}%), {activation}: {choice} in about {}",
+                duration(plan.seconds(index))
+            );
+            let others = plan.candidates(index).into_iter().filter(|&(other, _)| other != choice);
+            let others: Vec<_> =
+                others.map(|(other, seconds)| format!("{other} {}", duration(seconds))).collect();
+            if !others.is_empty() {
+                line += &format!(" ({})", others.join(", "));
+            }
+            text += &line;
+            text.push('\n');
         }
         text
     }
 
     /// Floats from a sample to the next in rows, for every layer: a lookup reads two vectors at a time.
-    fn row_stride(&self) -> usize {
+    pub(super) fn row_stride(&self) -> usize {
         self.widest().next_multiple_of(2 * self.isa.lanes())
     }
 
@@ -293,33 +272,11 @@ impl SparseMlp {
     }
 }
 
-/// Floats that begin at a cache line, so that no vector straddles two.
-#[derive(Debug)]
-struct Buffer {
-    memory: Vec<f32>,
-    start: usize,
-    len: usize,
-}
-
-/// A cache line, in bytes.
-const LINE: usize = 64;
-
-impl Buffer {
-    fn new(len: usize) -> Self {
-        let memory = vec![0.0_f32; len + LINE / size_of::<f32>()];
-        // Where this cannot be told, the buffer is as good, only slower.
-        let start = memory.as_ptr().align_offset(LINE);
-        Self { start: if start + len <= memory.len() { start } else { 0 }, memory, len }
-    }
-
-    fn as_mut_slice(&mut self) -> &mut [f32] {
-        &mut self.memory[self.start..self.start + self.len]
-    }
-}
-
-impl Clone for Buffer {
-    /// A buffer of the same length: its contents are scratch, and another address needs another start.
-    fn clone(&self) -> Self {
-        Self::new(self.len)
+/// `1.2 µs`, `12 µs`, `1.2 ms`.
+fn duration(seconds: f64) -> String {
+    match 1e6 * seconds {
+        micros @ ..9.95 => format!("{micros:.1} µs"),
+        micros @ ..999.5 => format!("{micros:.0} µs"),
+        micros => format!("{:.1} ms", 1e-3 * micros),
     }
 }

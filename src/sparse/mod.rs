@@ -1,13 +1,19 @@
 //! Inference with a ticket: what a program links against.
 //!
 //! A [`SparseLinear`] is a layer, a [`SparseMlp`] a chain of them. Batches come and go as PyTorch has them, row-major
-//! `[batch, features]` (views of any strides will do). Inside, a batch is cut into tiles of some dozens of samples,
-//! feature-major, so that a kernel reads a weight's activations in one piece, and each tile runs through all layers
-//! while it is in the cache.
+//! `[batch, features]` (views of any strides will do). A [`Plan`](crate::plan::Plan) says what runs each layer. Neighbours
+//! that work on the same layout of activations are one stretch: in it, a few samples or a tile of some dozens,
+//! feature-major, run through all its layers while they are in the cache.
 
 mod linear;
+mod measured;
 mod mlp;
+mod run;
 mod tile;
+mod workspace;
 
 pub use linear::SparseLinear;
-pub use mlp::{SparseMlp, Workspace};
+pub use mlp::SparseMlp;
+pub use workspace::Workspace;
+#[cfg(feature = "dense")]
+pub(crate) use workspace::{matrix, matrix_mut};

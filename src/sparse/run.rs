@@ -1,0 +1,190 @@
+//! The forward pass, as a plan has it.
+
+use std::ops::Range;
+
+use ndarray::{ArrayView2, ArrayViewMut2, Axis};
+
+use super::SparseMlp;
+use super::tile::{Tile, tiles};
+use super::workspace::{Buffer, Workspace, matrix, matrix_mut};
+use crate::plan::{Format, Layout, Plan};
+
+/// Samples that are taken together where activations of the whole batch lie between layers: enough for a dense product
+/// to pay for packing its weights, and no more memory than that.
+pub(super) const CHUNK: usize = 2048;
+
+/// The smallest batch whose activations lie feature-major between a dense layer and its neighbours: there faer's product
+/// is the faster way round.
+const BY_FEATURES: usize = 13;
+
+/// Some neighbouring layers that work on the same layout, by the same format.
+struct Stretch {
+    format: Format,
+    layers: Range<usize>,
+}
+
+/// The stretches of a plan. A dense layer is one of its own.
+fn stretches(plan: &Plan) -> impl Iterator<Item = Stretch> + Clone {
+    let mut formats = plan.choices().map(|choice| choice.format).enumerate().peekable();
+    std::iter::from_fn(move || {
+        let (start, format) = formats.next()?;
+        let mut end = start + 1;
+        while format != Format::Dense && formats.next_if(|&(_, next)| next == format).is_some() {
+            end += 1;
+        }
+        Some(Stretch { format, layers: start..end })
+    })
+}
+
+impl SparseMlp {
+    /// Floats of each of the two matrices that lie between the stretches of a plan, for a batch.
+    pub(super) fn between_len(&self, plan: &Plan, batch: usize) -> usize {
+        let ends = stretches(plan).map(|stretch| stretch.layers.end).filter(|&end| end < self.layers().len());
+        let widest = ends.map(|end| self.layers()[end].shape().1).max().unwrap_or(0);
+        widest * batch.min(CHUNK)
+    }
+
+    /// Runs the plan of the workspace, which is one for these samples.
+    pub(super) fn run(
+        &self,
+        x: ArrayView2<'_, f32>,
+        mut y: ArrayViewMut2<'_, f32>,
+        Workspace { plan, threads, between }: &mut Workspace,
+    ) {
+        let needed = self.between_len(plan, x.nrows());
+        if between[0].len < needed {
+            *between = std::array::from_fn(|_| Buffer::new(needed));
+        }
+        let chunk = if needed == 0 { x.nrows() } else { CHUNK }.max(1);
+        for (x, y) in x.axis_chunks_iter(Axis(0), chunk).zip(y.axis_chunks_iter_mut(Axis(0), chunk)) {
+            self.run_chunk(x, y, plan, threads, between);
+        }
+    }
+
+    fn run_chunk(
+        &self,
+        x: ArrayView2<'_, f32>,
+        mut y: ArrayViewMut2<'_, f32>,
+        plan: &Plan,
+        threads: &mut [[Buffer; 2]],
+        [before, after]: &mut [Buffer; 2],
+    ) {
+        let samples = x.nrows();
+        let (mut before, mut after) = (before.as_mut_slice(), after.as_mut_slice());
+        let mut stretches = stretches(plan).peekable();
+        let mut by_features = false;
+        while let Some(Stretch { format, layers }) = stretches.next() {
+            let (inputs, out) =
+                (self.layers()[layers.start].shape().1, self.layers()[layers.end - 1].shape().0);
+            let x =
+                if layers.start == 0 { x } else { matrix(&before[..samples * inputs], samples, by_features) };
+            let y = match stretches.peek() {
+                Some(next) => {
+                    let rows = [format, next.format].map(Format::layout).contains(&Layout::Rows);
+                    by_features = samples >= BY_FEATURES && !rows;
+                    matrix_mut(&mut after[..samples * out], samples, by_features)
+                }
+                None => y.view_mut(),
+            };
+            match format.layout() {
+                Layout::Rows => self.run_rows(format, layers, x, y, &mut threads[0]),
+                Layout::Tiles => self.run_tiles(layers, x, y, threads),
+                Layout::Batch => {
+                    #[cfg(feature = "dense")]
+                    {
+                        let count = threads.len();
+                        let buffers = threads[0].each_mut().map(Buffer::as_mut_slice);
+                        self.layers()[layers.start].forward_batch(x, y, buffers, count);
+                    }
+                }
+            }
+            std::mem::swap(&mut before, &mut after);
+        }
+    }
+
+    /// A larger batch, a part for each thread: its samples, in tiles.
+    fn run_tiles(
+        &self,
+        layers: Range<usize>,
+        x: ArrayView2<'_, f32>,
+        mut y: ArrayViewMut2<'_, f32>,
+        threads: &mut [[Buffer; 2]],
+    ) {
+        #[cfg(feature = "rayon")]
+        if threads.len() > 1 {
+            let (left, right) = threads.split_at_mut(threads.len() / 2);
+            // Whole vectors to the left, so that only the last part has an incomplete one.
+            let share = x.nrows() * left.len() / (left.len() + right.len());
+            let middle = share.next_multiple_of(self.isa().lanes()).min(x.nrows());
+            let (x_left, x_right) = x.split_at(Axis(0), middle);
+            let (y_left, y_right) = y.split_at(Axis(0), middle);
+            rayon::join(
+                || self.run_tiles(layers.clone(), x_left, y_left, left),
+                || self.run_tiles(layers.clone(), x_right, y_right, right),
+            );
+            return;
+        }
+        for tile in tiles(x.nrows(), self.isa()) {
+            self.run_tile(layers.clone(), &tile, x, &mut y, &mut threads[0]);
+        }
+    }
+
+    /// Runs one tile through some layers.
+    fn run_tile(
+        &self,
+        layers: Range<usize>,
+        tile: &Tile,
+        x: ArrayView2<'_, f32>,
+        y: &mut ArrayViewMut2<'_, f32>,
+        [before, after]: &mut [Buffer; 2],
+    ) {
+        let (mut before, mut after) = (before.as_mut_slice(), after.as_mut_slice());
+        for (index, layer) in self.layers()[layers].iter().enumerate() {
+            let (out, inputs) = layer.shape();
+            let after_layer = &mut after[..out * tile.width];
+            if index == 0 {
+                layer.forward_loading(tile, x, before, after_layer);
+            } else {
+                layer.forward_tile(tile.width, &before[..inputs * tile.width], after_layer);
+            }
+            std::mem::swap(&mut before, &mut after);
+        }
+        tile.store(&before[..y.ncols() * tile.width], y.view_mut(), self.isa());
+    }
+
+    /// A small batch, with the features of a sample side by side.
+    fn run_rows(
+        &self,
+        format: Format,
+        layers: Range<usize>,
+        x: ArrayView2<'_, f32>,
+        mut y: ArrayViewMut2<'_, f32>,
+        [before, after]: &mut [Buffer; 2],
+    ) {
+        // In groups of about the same size: one left over would cost nearly as much as four.
+        let groups = x.nrows().div_ceil(self.isa().lookup_samples()).max(1);
+        let (together, stride) = (x.nrows().div_ceil(groups).max(1), self.row_stride());
+        for (x, mut y) in x.axis_chunks_iter(Axis(0), together).zip(y.axis_chunks_iter_mut(Axis(0), together))
+        {
+            let samples = x.nrows();
+            let mut before = &mut before.as_mut_slice()[..samples * stride];
+            let mut after = &mut after.as_mut_slice()[..samples * stride];
+            for (row, x) in before.chunks_exact_mut(stride).zip(x.rows()) {
+                match x.as_slice() {
+                    Some(x) => row[..x.len()].copy_from_slice(x),
+                    None => x.iter().zip(row).for_each(|(&value, place)| *place = value),
+                }
+            }
+            for layer in &self.layers()[layers.clone()] {
+                layer.forward_rows(format, samples, stride, before, after);
+                std::mem::swap(&mut before, &mut after);
+            }
+            for (row, mut y) in before.chunks_exact(stride).zip(y.rows_mut()) {
+                match y.as_slice_mut() {
+                    Some(y) => y.copy_from_slice(&row[..y.len()]),
+                    None => y.iter_mut().zip(row).for_each(|(place, &value)| *place = value),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a plan chooses, and that every way through a network gives the same answers.
+
+mod common;
+
+use common::{isas, noise_matrix};
+use ndarray::Array2;
+use tombola::plan::{Format, Origin, Plan};
+use tombola::{Activation, ErrorKind, Isa, Mask, SparseLinear, SparseMlp};
+
+fn linear(out: usize, inputs: usize, sparsity: f64, isa: Isa) -> SparseLinear {
+    let weight = noise_matrix(out, inputs, 1);
+    let csr = Mask::random((out, inputs), sparsity, 2).unwrap().apply(weight.view()).unwrap();
+    SparseLinear::with_isa(csr, None, Activation::Relu, isa).unwrap()
+}
+
+fn formats(plan: &Plan) -> Vec<Format> {
+    plan.choices().map(|choice| choice.format).collect()
+}
+
+#[test]
+fn batches_run_in_panels_and_single_samples_in_rows() {
+    for isa in isas() {
+        let mlp = SparseMlp::new(vec![linear(400, 300, 0.9, isa), linear(200, 400, 0.9, isa)]).unwrap();
+        let rows = if isa == Isa::portable() { Format::Csr } else { Format::Lookup };
+        assert_eq!(formats(&mlp.plan(1)), [rows; 2], "{isa}");
+        assert_eq!(formats(&mlp.plan(256)), [Format::Panel; 2], "{isa}");
+        let plan = mlp.plan(64);
+        assert_eq!((plan.batch(), plan.origin()), (64, Origin::Model));
+        let times: Vec<f64> = plan.candidates(1).into_iter().map(|(_, seconds)| seconds).collect();
+        assert!(times.is_sorted() && times[0] > 0.0 && times.len() >= 2, "{times:?}");
+        assert!(plan.candidates(2).is_empty());
+    }
+}
+
+#[cfg(feature = "dense")]
+#[test]
+fn a_mask_that_keeps_too_much_runs_dense() {
+    for isa in isas() {
+        for batch in [1, 16, 64, 512] {
+            let mlp = SparseMlp::new(vec![linear(512, 512, 0.0, isa)]).unwrap();
+            assert_eq!(formats(&mlp.plan(batch)), [Format::Dense], "{isa}, batch {batch}");
+        }
+        // One layer of the two, and the sparse one keeps its format.
+        let mlp = SparseMlp::new(vec![linear(512, 512, 0.0, isa), linear(512, 512, 0.95, isa)]).unwrap();
+        assert_eq!(formats(&mlp.plan(512)), [Format::Dense, Format::Panel], "{isa}");
+    }
+}
+
+/// Stretches of other formats follow each other, in chunks of a batch and with threads, and give what panels alone do.
+#[test]
+fn formats_mix() {
+    for isa in isas() {
+        let layers = [(120, 90, 0.0), (130, 120, 0.0), (140, 130, 0.95), (20, 140, 0.9), (30, 20, 0.0)];
+        let layers = layers.into_iter().map(|(out, inputs, sparsity)| linear(out, inputs, sparsity, isa));
+        let mlp = SparseMlp::new(layers.collect()).unwrap();
+        for batch in [1, 2, 5, 12, 13, 64, 2048, 4100] {
+            let panels = Plan::uniform(&mlp, batch, Format::Panel).unwrap();
+            let expected = mlp.clone().with_plan(panels).unwrap();
+            let x = noise_matrix(batch, 90, 3);
+            let expected = expected.forward(x.view()).unwrap();
+            let largest = expected.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+            let agrees = |y: &Array2<f32>, what: &str| {
+                let far = (y - &expected).iter().fold(0.0, |far: f32, difference| far.max(difference.abs()));
+                assert!(far <= 1e-5 * largest, "{isa}, batch {batch}, {what}: {far} of {largest}");
+            };
+            agrees(&mlp.forward(x.view()).unwrap(), &format!("{:?}", formats(&mlp.plan(batch))));
+            // A workspace of a smaller batch grows.
+            let mut y = Array2::zeros(expected.dim());
+            mlp.forward_into(x.view(), y.view_mut(), &mut mlp.workspace(1)).unwrap();
+            agrees(&y, "in a small workspace");
+            #[cfg(feature = "rayon")]
+            rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap().install(|| {
+                mlp.forward_into(x.view(), y.view_mut(), &mut mlp.parallel_workspace(batch)).unwrap();
+                agrees(&y, "on three threads");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_measured_plan_gives_the_same_answers() {
+    for isa in isas() {
+        let mlp = SparseMlp::new(vec![linear(40, 60, 0.5, isa), linear(30, 40, 0.9, isa)]).unwrap();
+        for batch in [1, 30] {
+            let x = noise_matrix(batch, 60, 3);
+            let expected = mlp.forward(x.view()).unwrap();
+            let plan = Plan::measured(&mlp, batch);
+            assert_eq!((plan.batch(), plan.origin()), (batch, Origin::Measured));
+            let y = mlp.clone().with_plan(plan).unwrap().forward(x.view()).unwrap();
+            assert!((y - expected).iter().all(|difference| difference.abs() < 1e-4), "{isa}");
+        }
+    }
+}
+
+#[test]
+fn the_smallest_plan_that_reaches_a_batch_runs_it() {
+    let isa = Isa::detect().unwrap();
+    let mlp = SparseMlp::new(vec![linear(40, 60, 0.9, isa)]).unwrap();
+    let plan = |batch, format| Plan::uniform(&mlp, batch, format).unwrap();
+    let given = mlp.clone().with_plan(plan(64, Format::Panel)).unwrap();
+    let given = given.with_plan(plan(4, Format::Csr)).unwrap();
+    for (batch, format) in [(1, Format::Csr), (4, Format::Csr), (5, Format::Panel), (1000, Format::Panel)] {
+        assert_eq!(formats(&given.plan(batch)), [format], "batch {batch}");
+    }
+    let given = given.with_plan(plan(4, Format::Panel)).unwrap();
+    assert_eq!(
+        formats(&given.plan(1)),
+        [Format::Panel],
+        "the later plan of a batch size replaces the earlier"
+    );
+}
+
+#[test]
+fn plans_of_others_are_refused() {
+    let isa = Isa::detect().unwrap();
+    let mlp = |out, isa| SparseMlp::new(vec![linear(out, 60, 0.9, isa)]).unwrap();
+    let error = mlp(40, isa).with_plan(mlp(41, isa).plan(3)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Shape);
+    assert!(error.to_string().contains("[(40, 60)], found [(41, 60)]"), "{error}");
+    let portable = mlp(40, Isa::portable());
+    if isa != Isa::portable() {
+        assert_eq!(portable.clone().with_plan(mlp(40, isa).plan(3)).unwrap_err().kind(), ErrorKind::Value);
+    }
+    let error = Plan::uniform(&portable, 1, Format::Lookup).unwrap_err();
+    assert!(error.to_string().contains("portable, found Lookup"), "{error}");
+}
