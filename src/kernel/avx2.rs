@@ -97,20 +97,16 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn transpose(
+    unsafe fn transpose<'a>(
         (count, columns): (usize, usize),
-        source: &[f32],
-        at: usize,
-        stride: usize,
-        target: &mut [f32],
-        to: usize,
-        target_stride: usize,
+        row: impl Fn(usize) -> &'a [f32],
+        mut put: impl FnMut(usize, Self),
     ) {
-        // SAFETY: the caller promises that rows and columns lie in `source` and `target`.
+        // SAFETY: the CPU has the instructions, and the caller promises that rows have so many floats.
         unsafe {
             let mut rows = [_mm256_setzero_ps(); LANES];
-            for (row, lanes) in rows.iter_mut().enumerate().take(count) {
-                *lanes = Self::load(source, at + row * stride).0;
+            for (index, lanes) in rows.iter_mut().enumerate().take(count) {
+                *lanes = Self::load(row(index), 0).0;
             }
             let mut pairs = rows;
             for i in 0..4 {
@@ -131,7 +127,7 @@ impl Vector for Lanes {
                 let right = _mm256_permute2f128_ps::<0x31>(quads[k], quads[4 + k]);
                 for (column, lanes) in [(k, left), (k + 4, right)] {
                     if column < columns {
-                        Self(lanes).store(target, to + column * target_stride);
+                        put(column, Self(lanes));
                     }
                 }
             }

@@ -92,53 +92,45 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn transpose(
-        (count, columns): (usize, usize),
-        source: &[f32],
-        at: usize,
-        stride: usize,
-        target: &mut [f32],
-        to: usize,
-        target_stride: usize,
+    unsafe fn transpose<'a>(
+        block: (usize, usize),
+        row: impl Fn(usize) -> &'a [f32],
+        put: impl FnMut(usize, Self),
     ) {
         // A block that is whole, as most are, is moved without a branch.
         // SAFETY: the caller's promise.
         unsafe {
-            if (count, columns) == (LANES, LANES) {
-                transpose::<true>((LANES, LANES), source, at, stride, target, to, target_stride);
+            if block == (LANES, LANES) {
+                transpose((LANES, LANES), row, put);
             } else {
-                transpose::<false>((count, columns), source, at, stride, target, to, target_stride);
+                transpose(block, row, put);
             }
         }
     }
 }
 
-/// [`Vector::transpose`]; `WHOLE` says that no row and no column is missing.
+/// [`Vector::transpose`].
 ///
 /// # Safety
 /// As there.
 #[inline(always)]
-unsafe fn transpose<const WHOLE: bool>(
+unsafe fn transpose<'a>(
     (rows, columns): (usize, usize),
-    source: &[f32],
-    at: usize,
-    stride: usize,
-    target: &mut [f32],
-    to: usize,
-    target_stride: usize,
+    row: impl Fn(usize) -> &'a [f32],
+    mut put: impl FnMut(usize, Lanes),
 ) {
     for quarter in 0..4 {
         // Quarter l of lanes[i] is four columns of row 4 * l + i: put together by loads, which have more ports than
         // shuffles have.
-        // SAFETY: the caller promises that rows and columns lie in `source` and `target`.
+        // SAFETY: the CPU has the instructions, and the caller promises that rows have so many floats.
         unsafe {
             let mut lanes = [_mm512_setzero_ps(); 4];
             for (i, lanes) in lanes.iter_mut().enumerate() {
                 for (l, mask) in [0x000F, 0x00F0, 0x0F00, 0xF000].into_iter().enumerate() {
-                    let row = 4 * l + i;
-                    if WHOLE || row < rows {
-                        debug_assert!(at + row * stride + 4 * quarter + 4 <= source.len());
-                        let four = _mm_loadu_ps(source.as_ptr().add(at + row * stride + 4 * quarter));
+                    if 4 * l + i < rows {
+                        let row = row(4 * l + i);
+                        debug_assert!(row.len() >= LANES);
+                        let four = _mm_loadu_ps(row.as_ptr().add(4 * quarter));
                         *lanes = _mm512_mask_broadcast_f32x4(*lanes, mask, four);
                     }
                 }
@@ -156,9 +148,8 @@ unsafe fn transpose<const WHOLE: bool>(
                 _mm512_unpackhi_pd(high, high_below),
             ];
             for (i, lanes) in square.into_iter().enumerate() {
-                let column = 4 * quarter + i;
-                if WHOLE || column < columns {
-                    Lanes(_mm512_castpd_ps(lanes)).store(target, to + column * target_stride);
+                if 4 * quarter + i < columns {
+                    put(4 * quarter + i, Lanes(_mm512_castpd_ps(lanes)));
                 }
             }
         }

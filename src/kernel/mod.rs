@@ -29,5 +29,5 @@ pub use isa::Isa;
 pub(crate) use spmm_panel::SpmmPanel;
 pub(crate) use spmv_csr::SpmvCsr;
 pub(crate) use spmv_lookup::SpmvLookup;
-pub(crate) use transpose::{CopyRows, Transpose};
+pub(crate) use transpose::{CopyRows, RowsToTile, TileToRows};
 use vector::{Task, Vector};

@@ -77,20 +77,13 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn transpose(
+    unsafe fn transpose<'a>(
         (rows, columns): (usize, usize),
-        source: &[f32],
-        at: usize,
-        stride: usize,
-        target: &mut [f32],
-        to: usize,
-        target_stride: usize,
+        row: impl Fn(usize) -> &'a [f32],
+        mut put: impl FnMut(usize, Self),
     ) {
         for column in 0..columns {
-            let lanes = &mut target[to + column * target_stride..][..LANES];
-            for (row, lane) in lanes.iter_mut().enumerate() {
-                *lane = if row < rows { source[at + row * stride + column] } else { 0.0 };
-            }
+            put(column, Self(std::array::from_fn(|lane| if lane < rows { row(lane)[column] } else { 0.0 })));
         }
     }
 

@@ -89,20 +89,15 @@ pub(crate) trait Vector: Copy {
     /// See [`splat`](Self::splat).
     unsafe fn all_finite(self) -> bool;
 
-    /// Copies a block of (rows, columns), neither more than `LANES`: from rows that are `stride` apart and begin at
-    /// `source[at]` to columns that are `target_stride` apart and begin at `target[to]`. Rows are read to `LANES` floats,
-    /// and columns are written as `LANES` floats, with zeros for rows that are not in the block.
+    /// Transposes a block of (rows, columns), neither more than `LANES`: `row` gives each row from the block's first column
+    /// on, and `put` takes each column, with zeros for the rows that the block lacks.
     ///
     /// # Safety
-    /// `LANES` floats from the last row's beginning lie in `source`, and from the last column's in `target`.
-    unsafe fn transpose(
+    /// Each row has `LANES` floats.
+    unsafe fn transpose<'a>(
         block: (usize, usize),
-        source: &[f32],
-        at: usize,
-        stride: usize,
-        target: &mut [f32],
-        to: usize,
-        target_stride: usize,
+        row: impl Fn(usize) -> &'a [f32],
+        put: impl FnMut(usize, Self),
     );
 
     /// `memory[at..at + 4]`, the first in the lowest bits: one scalar load. (Four loads would tempt the compiler to put

@@ -219,10 +219,11 @@ impl SparseLinear {
         buffer: &mut [f32],
         y: &mut [f32],
     ) {
+        let source = tile.source(x);
         for panel in 0..self.panels().panels().len() {
             let features = self.panels().columns_of(panel..panel + 1);
             let buffer = &mut buffer[..features.len() * tile.width];
-            tile.load(x, features, buffer, self.isa);
+            tile.load(&source, features, buffer, self.isa);
             self.forward_panels(panel..panel + 1, tile.width, buffer, y);
         }
     }

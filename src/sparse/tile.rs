@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use ndarray::{ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
 use crate::Isa;
-use crate::kernel::{CopyRows, Transpose};
+use crate::kernel::{CopyRows, RowsToTile, TileToRows};
 
 /// The tiles of a batch: as wide as can be, and the last one rounded up to whole vectors.
 pub(super) fn tiles(batch: usize, isa: Isa) -> impl Iterator<Item = Tile> {
@@ -16,81 +16,91 @@ pub(super) fn tiles(batch: usize, isa: Isa) -> impl Iterator<Item = Tile> {
     })
 }
 
+/// Samples in the widest tile of any instruction set.
+const MAX_WIDTH: usize = 64;
+
 /// Some samples of a batch, and the width of the tile that holds them.
 pub(super) struct Tile {
     pub(super) samples: Range<usize>,
     pub(super) width: usize,
 }
 
+#[allow(clippy::large_enum_variant)] // It lives on the stack, for one tile.
+/// The samples of a tile in the caller's `[batch, features]`, by what is contiguous there.
+pub(super) enum Source<'a> {
+    /// The features of each sample; of the array, as many as there are samples.
+    Rows([&'a [f32]; MAX_WIDTH]),
+    /// Everything: from the tile's first sample of the first feature on, and floats from a feature to the next.
+    Features(&'a [f32], usize),
+    /// Nothing.
+    Scattered(ArrayView2<'a, f32>),
+}
+
 impl Tile {
-    /// Copies some features of the tile's samples of `x` (`[batch, features]`) to `tile` (`[features, width]`); lanes
-    /// without a sample become 0.
-    pub(super) fn load(&self, x: ArrayView2<'_, f32>, features: Range<usize>, tile: &mut [f32], isa: Isa) {
-        let ((batch, width), (samples, start)) = (x.dim(), (self.samples.len(), self.samples.start));
-        if let Some(source) = x.to_slice() {
-            return isa.run(Transpose {
-                rows: samples,
-                columns: features.len(),
-                padded_rows: self.width,
-                source: &source[start * width + features.start..],
-                source_stride: width,
-                target: tile,
-                target_stride: self.width,
-            });
+    /// Where the tile's samples are in `x` (`[batch, features]`).
+    pub(super) fn source<'a>(&self, x: ArrayView2<'a, f32>) -> Source<'a> {
+        if let Some(all) = x.reversed_axes().to_slice() {
+            return Source::Features(&all[self.samples.start..], x.nrows());
         }
-        if samples < self.width {
-            tile.chunks_exact_mut(self.width).for_each(|lanes| lanes[samples..].fill(0.0));
+        let mut rows = [&[] as &[f32]; MAX_WIDTH];
+        for (row, sample) in rows.iter_mut().zip(self.samples.clone()) {
+            let Some(features) = x.index_axis_move(Axis(0), sample).to_slice() else {
+                return Source::Scattered(x.slice_axis_move(Axis(0), self.samples.clone().into()));
+            };
+            *row = features;
         }
-        if let Some(source) = x.reversed_axes().to_slice() {
-            isa.run(CopyRows {
+        Source::Rows(rows)
+    }
+
+    /// Copies some features of the tile's samples to `tile` (`[features, width]`); lanes without a sample become 0.
+    pub(super) fn load(&self, source: &Source<'_>, features: Range<usize>, tile: &mut [f32], isa: Isa) {
+        let (samples, width) = (self.samples.len(), self.width);
+        match *source {
+            Source::Rows(ref rows) => {
+                return isa.run(RowsToTile { rows: &rows[..samples], features, tile, width });
+            }
+            Source::Features(all, stride) => isa.run(CopyRows {
                 rows: features.len(),
                 columns: samples,
-                source: &source[features.start * batch + start..],
-                source_stride: batch,
+                source: &all[features.start * stride..],
+                source_stride: stride,
                 target: tile,
-                target_stride: self.width,
-            });
-        } else {
-            let x = x.slice(s![self.samples.clone(), features]);
-            for (column, lanes) in x.columns().into_iter().zip(tile.chunks_exact_mut(self.width)) {
-                match column.as_slice() {
-                    Some(column) => lanes[..samples].copy_from_slice(column),
-                    None => column.iter().zip(lanes).for_each(|(&value, lane)| *lane = value),
+                target_stride: width,
+            }),
+            Source::Scattered(x) => {
+                let x = x.slice_axis_move(Axis(1), features.into());
+                for (column, lanes) in x.columns().into_iter().zip(tile.chunks_exact_mut(width)) {
+                    column.iter().zip(lanes).for_each(|(&value, lane)| *lane = value);
                 }
             }
+        }
+        if samples < width {
+            tile.chunks_exact_mut(width).for_each(|lanes| lanes[samples..].fill(0.0));
         }
     }
 
     /// Copies `tile` (`[features, width]`) to the tile's samples of `y` (`[batch, features]`).
     pub(super) fn store(&self, tile: &[f32], mut y: ArrayViewMut2<'_, f32>, isa: Isa) {
-        let ((batch, features), (samples, start)) = (y.dim(), (self.samples.len(), self.samples.start));
-        if let Some(target) = y.as_slice_mut() {
-            isa.run(Transpose {
-                rows: features,
-                columns: samples,
-                padded_rows: features,
-                source: tile,
-                source_stride: self.width,
-                target: &mut target[start * features..],
-                target_stride: features,
-            });
-        } else if let Some(target) = y.view_mut().reversed_axes().as_slice_mut() {
-            isa.run(CopyRows {
+        let ((batch, features), (samples, width)) = (y.dim(), (self.samples.len(), self.width));
+        if let Some(all) = y.view_mut().reversed_axes().as_slice_mut() {
+            return isa.run(CopyRows {
                 rows: features,
                 columns: samples,
                 source: tile,
-                source_stride: self.width,
-                target: &mut target[start..],
+                source_stride: width,
+                target: &mut all[self.samples.start..],
                 target_stride: batch,
             });
-        } else {
-            let mut y = y.slice_axis_mut(Axis(0), self.samples.clone().into());
-            for (mut column, lanes) in y.columns_mut().into_iter().zip(tile.chunks_exact(self.width)) {
-                match column.as_slice_mut() {
-                    Some(column) => column.copy_from_slice(&lanes[..samples]),
-                    None => column.iter_mut().zip(lanes).for_each(|(value, &lane)| *value = lane),
-                }
-            }
+        }
+        let mut y = y.slice_axis_move(Axis(0), self.samples.clone().into());
+        if y.strides()[1] == 1 {
+            let mut rows = y.rows_mut().into_iter();
+            let mut rows: [&mut [f32]; MAX_WIDTH] =
+                std::array::from_fn(|_| rows.next().and_then(|row| row.into_slice()).unwrap_or_default());
+            return isa.run(TileToRows { tile, width, rows: &mut rows[..samples] });
+        }
+        for (mut column, lanes) in y.columns_mut().into_iter().zip(tile.chunks_exact(width)) {
+            column.iter_mut().zip(lanes).for_each(|(value, &lane)| *value = lane);
         }
     }
 }
