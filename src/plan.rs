@@ -6,7 +6,6 @@
 
 use std::fmt;
 
-use crate::format::MAX_SLOTS;
 use crate::{Error, Isa, Result};
 
 /// How a layer's weights are held.
@@ -324,11 +323,8 @@ fn seconds(layer: Profile, layout: Layout, batch: usize, isa: Isa) -> f64 {
             let samples = samples / groups.max(1) as f64;
             let cells = (layer.out.div_ceil(lanes) * layer.inputs.div_ceil(2 * lanes)) as f64;
             let far = if kept > 300_000.0 { 0.2 } else { 0.0 };
-            // What exceeds the slots of a panel goes one by one.
-            let slots = (MAX_SLOTS * lanes) as f64 * cells;
-            let tail = 1.2 * samples * (kept - slots).max(0.0);
             let weight = (0.05 + 0.025 * samples) * 16.0 / lanes as f64 + far;
-            groups as f64 * (kept * weight + cells * (1.5 + 1.4 * samples) + tail)
+            groups as f64 * (kept * weight + cells * (1.5 + 1.4 * samples))
         }
         Format::Panel => {
             // Per kept weight, its broadcast and the vectors of the tile; per group of rows in a panel, its sums, which

@@ -2,14 +2,15 @@
 //!
 //! With one sample there is nothing to vectorise over but rows, and each row wants its own activations: a gather. The
 //! lookup layout makes the gather a permutation of registers. Rows are taken a *chunk* at a time, as many as a vector
-//! has lanes, and columns a *panel* at a time, as many as two vectors of activations hold. A *slot* is one kept weight
-//! for each row of the chunk, and which of the panel's columns it belongs to, in as few bits as that takes.
+//! has lanes, and columns a *panel* at a time, as many as two, four or eight vectors of activations hold. A *slot* is one
+//! kept weight for each row of the chunk, and which of the panel's columns it belongs to, in as few bits as that takes.
 //!
 //! Every panel of a chunk has the same number of slots, so that the loop over them has no branch. Rows that have more
 //! entries in a panel put the rest into a short CSR *tail*; rows that have fewer leave padding, weight 0 on the panel's
-//! first column. More slots mean more padding and less tail: each chunk gets the number that costs least. Where
-//! rows differ much in length they are sorted by it, so that those of a chunk want about the same; else they keep their
-//! order, and a chunk's outputs are written as one vector.
+//! first column. More slots mean more padding and less tail: each chunk gets the number that costs least. A wider panel
+//! evens out the counts, so it pads less, and takes more permutations: each matrix gets the width that costs least.
+//! Where rows differ much in length they are sorted by it, so that those of a chunk want about the same; else they keep
+//! their order, and a chunk's outputs are written as one vector.
 //!
 //! A padded slot computes 0 × an activation, which is NaN where that is infinite or NaN. The kernel redoes from the
 //! plain CSR whatever does not come out finite.
@@ -23,7 +24,15 @@ use crate::{Error, Result};
 pub(crate) struct Registers {
     /// Rows of a chunk: lanes of a vector.
     pub(crate) lanes: usize,
+    /// Vectors of activations in a panel.
+    pub(crate) tables: usize,
 }
+
+/// How many vectors of activations a panel may have.
+const TABLES: [usize; 3] = [2, 4, MAX_TABLES];
+
+/// Vectors of activations in the widest panel.
+pub(crate) const MAX_TABLES: usize = 8;
 
 impl Registers {
     /// Bits of a column in its panel.
@@ -33,7 +42,7 @@ impl Registers {
 
     /// Columns of a panel.
     pub(crate) fn columns(self) -> usize {
-        2 * self.lanes
+        self.tables * self.lanes
     }
 
     /// Column numbers in a word, whose highest bit stays free for [`KEPT`].
@@ -46,11 +55,11 @@ impl Registers {
 /// themselves: only padding has the panel's first column there.)
 const KEPT: u32 = 1 << 31;
 
-/// The most slots of a panel: one of more than half of the columns would be no sparse matrix.
-pub(crate) const MAX_SLOTS: usize = 16;
+/// The most slots of a panel.
+const MAX_SLOTS: usize = 32;
 
-/// A sparse matrix in slots for in-register lookup: for each slot of a row 4 bytes for the value and 5 bits for the
-/// column, which with padding and tail comes to 7.5 bytes per kept weight at 80% and 11.5 at 95%.
+/// A sparse matrix in slots for in-register lookup: for each slot of a row 4 bytes for the value and 5 to 7 bits for the
+/// column, which with padding and tail comes to PER_KEPT bytes per kept weight.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LookupMatrix {
     shape: (usize, usize),
@@ -80,7 +89,8 @@ pub(crate) struct Chunk {
 }
 
 impl LookupMatrix {
-    /// Packs a matrix for vectors of `lanes` floats: chunks of so many rows, panels of twice as many columns.
+    /// Packs a matrix for vectors of `lanes` floats: chunks of so many rows, panels of two, four or eight times as many
+    /// columns.
     ///
     /// # Errors
     /// When `lanes` is not 4, 8 or 16.
@@ -88,14 +98,15 @@ impl LookupMatrix {
         if ![4, 8, 16].contains(&lanes) {
             return Err(Error::value("LookupMatrix::new", "lanes", "4, 8 or 16", lanes));
         }
-        let registers = Registers { lanes };
         let (rows, columns) = matrix.shape();
-        let panels = columns.div_ceil(registers.columns());
         let mut order: Vec<u32> = (0..rows as u32).collect();
         if is_skewed(matrix, lanes) {
             let len = |row: u32| matrix.pointers()[row as usize + 1] - matrix.pointers()[row as usize];
             order.sort_by_key(|&row| std::cmp::Reverse(len(row)));
         }
+        let mut counts = Counts { of_cell: Vec::new(), of_size: [0; MAX_SIZE + 1] };
+        let registers = cheapest_registers(matrix, &order, lanes, &mut counts);
+        let panels = columns.div_ceil(registers.columns());
         let mut packed = Self {
             shape: matrix.shape(),
             registers,
@@ -107,28 +118,20 @@ impl LookupMatrix {
             tail_columns: Vec::new(),
             tail_values: Vec::new(),
         };
-        let mut counts = vec![0; panels * registers.lanes];
         for rows in order.chunks(registers.lanes) {
             packed.push_chunk(matrix, rows, panels, &mut counts);
         }
         Ok(packed)
     }
 
-    fn push_chunk(&mut self, matrix: &CsrMatrix, rows: &[u32], panels: usize, counts: &mut [u8]) {
+    fn push_chunk(&mut self, matrix: &CsrMatrix, rows: &[u32], panels: usize, counts: &mut Counts) {
         let (lanes, bits) = (self.registers.lanes, self.registers.bits());
         let (width, per_word) = (self.registers.columns(), self.registers.per_word());
         let entries =
             |row: u32| matrix.pointers()[row as usize] as usize..matrix.pointers()[row as usize + 1] as usize;
 
-        counts.fill(0);
-        let mut of_size = [0_u32; 2 * 16 + 1];
-        for (lane, &row) in rows.iter().enumerate() {
-            for at in entries(row) {
-                counts[matrix.columns()[at] as usize / width * lanes + lane] += 1;
-            }
-        }
-        counts.iter().for_each(|&count| of_size[usize::from(count)] += 1);
-        let slots = cheapest_slots(&of_size, panels);
+        counts.count(matrix, rows, self.registers);
+        let slots = cheapest_slots(&counts.of_size, panels, self.registers, far(matrix)).0;
 
         let follow = rows.len() == lanes && rows.windows(2).all(|pair| pair[0] + 1 == pair[1]);
         let neighbours = follow.then_some(rows[0] as usize);
@@ -136,7 +139,7 @@ impl LookupMatrix {
         self.chunks.push(chunk);
         self.words.resize(chunk.word + panels * slots.div_ceil(per_word) * lanes, 0);
         self.values.resize(chunk.value + panels * slots * lanes, 0.0);
-        counts.fill(0);
+        let counts = counts.clear(panels * lanes);
         for (lane, &row) in rows.iter().enumerate() {
             for at in entries(row) {
                 let (column, value) = (matrix.columns()[at] as usize, matrix.values()[at]);
@@ -252,21 +255,102 @@ fn is_skewed(matrix: &CsrMatrix, lanes: usize) -> bool {
     longest as f64 > 1.5 * matrix.kept() as f64 + 4.0 * lens.len() as f64
 }
 
-/// The number of slots for which a chunk takes the least time, by a rough count of cycles: a slot is a permutation,
-/// a multiply-add and mostly a shift on two ports; a panel loads its activations; an entry of the tail is a few scalar
-/// loads.
-fn cheapest_slots(of_size: &[u32], panels: usize) -> usize {
-    const SLOT: f64 = 2.0;
-    const PANEL: f64 = 1.0;
-    const TAIL: f64 = 1.6;
-    let cost = |slots: usize| {
-        let tail = of_size
-            .iter()
-            .enumerate()
-            .skip(slots)
-            .map(|(size, &count)| (size - slots) as f64 * f64::from(count));
-        let body = if slots == 0 { 0.0 } else { panels as f64 * (SLOT * slots as f64 + PANEL) };
-        body + TAIL * tail.sum::<f64>()
+/// Columns of the widest panel.
+const MAX_SIZE: usize = MAX_TABLES * 16;
+
+/// How many entries the rows of a chunk have in each panel.
+struct Counts {
+    /// For each panel, of each lane.
+    of_cell: Vec<u8>,
+    /// Cells with so many entries.
+    of_size: [u32; MAX_SIZE + 1],
+}
+
+impl Counts {
+    fn count(&mut self, matrix: &CsrMatrix, rows: &[u32], registers: Registers) {
+        let (width, lanes) = (registers.columns() as u32, registers.lanes);
+        self.clear(matrix.shape().1.div_ceil(registers.columns()) * lanes);
+        for (lane, &row) in rows.iter().enumerate() {
+            let entries =
+                matrix.pointers()[row as usize] as usize..matrix.pointers()[row as usize + 1] as usize;
+            for &column in &matrix.columns()[entries] {
+                self.of_cell[(column / width) as usize * lanes + lane] += 1;
+            }
+        }
+        self.of_size.fill(0);
+        self.of_cell.iter().for_each(|&count| self.of_size[usize::from(count)] += 1);
+    }
+
+    fn clear(&mut self, cells: usize) -> &mut [u8] {
+        self.of_cell.clear();
+        self.of_cell.resize(cells, 0);
+        &mut self.of_cell
+    }
+}
+
+/// The number of panel vectors for which a matrix takes the least time, judged by some of its chunks.
+fn cheapest_registers(matrix: &CsrMatrix, order: &[u32], lanes: usize, counts: &mut Counts) -> Registers {
+    const CHUNKS: usize = 16;
+    let cost = |tables: usize, counts: &mut Counts| {
+        let registers = Registers { lanes, tables };
+        let panels = matrix.shape().1.div_ceil(registers.columns());
+        let chunks = order.chunks(lanes);
+        let step = chunks.len().div_ceil(CHUNKS).max(1);
+        chunks
+            .step_by(step)
+            .map(|rows| {
+                counts.count(matrix, rows, registers);
+                cheapest_slots(&counts.of_size, panels, registers, far(matrix)).1
+            })
+            .sum::<f64>()
     };
-    (0..=MAX_SLOTS).min_by(|&a, &b| cost(a).total_cmp(&cost(b))).unwrap_or(0)
+    let costs = TABLES.map(|tables| (tables, cost(tables, counts)));
+    let cheapest = costs.into_iter().min_by(|(_, a), (_, b)| a.total_cmp(b));
+    Registers { lanes, tables: cheapest.map_or(TABLES[0], |(tables, _)| tables) }
+}
+
+/// Whether a packed matrix will come from beyond the second-level cache at every pass.
+fn far(matrix: &CsrMatrix) -> bool {
+    matrix.kept() > 150_000
+}
+
+/// The number of slots for which a chunk takes the least time, and that time, by a rough count of cycles: a slot is a
+/// permutation for each two tables, what chooses between them, a multiply-add and mostly a shift, on two ports; a panel
+/// loads its activations; an entry of the tail is a few scalar loads. A matrix that comes from far is at best as fast as
+/// its bytes. The time is for one sample and a quarter of that for four together, for whom the tail weighs more.
+fn cheapest_slots(of_size: &[u32], panels: usize, registers: Registers, far: bool) -> (usize, f64) {
+    const TAIL: f64 = 1.2;
+    // Cycles for a byte from the third level.
+    const BYTE: f64 = 0.1;
+    let slot = match registers.tables {
+        2 => 1.5,
+        4 => 3.0,
+        _ => 5.5,
+    };
+    let panel = 0.5 * registers.tables as f64;
+    let panels = panels as f64;
+    let mut tail: f64 = of_size.iter().enumerate().map(|(size, &count)| size as f64 * f64::from(count)).sum();
+    let mut larger: f64 = of_size.iter().map(|&count| f64::from(count)).sum();
+    let mut cheapest = (0, f64::INFINITY);
+    for (slots, &count) in of_size.iter().enumerate().take(MAX_SLOTS + 1) {
+        let words = slots.div_ceil(registers.per_word());
+        let bytes = 4.0 * (panels * (registers.lanes * (slots + words)) as f64 + 2.0 * tail);
+        let least = if far { BYTE * bytes } else { 0.0 };
+        let cycles = |samples: f64| {
+            let body = if slots == 0 {
+                0.0
+            } else {
+                panels * ((0.5 + samples * slot) * slots as f64 + samples * panel)
+            };
+            (body + (0.3 + samples) * TAIL * tail).max(least)
+        };
+        let cost = cycles(1.0) + 0.25 * cycles(4.0);
+        if cost < cheapest.1 {
+            cheapest = (slots, cost);
+        }
+        // One more slot takes an entry of each cell that has more than these.
+        larger -= f64::from(count);
+        tail -= larger;
+    }
+    cheapest
 }

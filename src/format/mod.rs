@@ -15,7 +15,7 @@ use sprs::CsMatI;
 
 pub use csr::CsrMatrix;
 pub use lookup::LookupMatrix;
-pub(crate) use lookup::MAX_SLOTS;
+pub(crate) use lookup::MAX_TABLES;
 pub use panel::{PANEL_ROWS, PanelMatrix};
 
 use crate::csr::Csr;

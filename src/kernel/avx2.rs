@@ -69,20 +69,27 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn next_index(index: __m256i) -> __m256i {
-        // SAFETY: see `splat`.
-        unsafe { _mm256_srli_epi32::<4>(index) }
+    unsafe fn next_index<const BITS: u32>(index: __m256i) -> __m256i {
+        // SAFETY: see `splat`. A shift by a count that is a constant becomes the instruction with an immediate.
+        unsafe { _mm256_srl_epi32(index, _mm_cvtsi32_si128(BITS as i32)) }
     }
 
     #[inline(always)]
-    unsafe fn lookup([low, high]: [Self; 2], index: __m256i) -> Self {
-        // A permutation looks at three bits; the fourth, moved to the sign, chooses between two of them.
+    unsafe fn lookup<const T: usize>(table: &[Self; T], index: __m256i) -> Self {
+        // A permutation looks at three bits; each bit above them, moved to the sign, chooses between two halves.
         // SAFETY: see `splat`.
         unsafe {
-            let sign = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index));
-            let low = _mm256_permutevar8x32_ps(low.0, index);
-            let high = _mm256_permutevar8x32_ps(high.0, index);
-            Self(_mm256_blendv_ps(low, high, sign))
+            let mut lanes = table.map(|table| _mm256_permutevar8x32_ps(table.0, index));
+            let (mut count, mut shift) = (T, 28);
+            while count > 1 {
+                count /= 2;
+                let sign = _mm256_castsi256_ps(_mm256_sll_epi32(index, _mm_cvtsi32_si128(shift)));
+                for at in 0..count {
+                    lanes[at] = _mm256_blendv_ps(lanes[2 * at], lanes[2 * at + 1], sign);
+                }
+                shift -= 1;
+            }
+            Self(lanes[0])
         }
     }
 

@@ -69,16 +69,29 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn next_index(index: __m512i) -> __m512i {
+    unsafe fn next_index<const BITS: u32>(index: __m512i) -> __m512i {
         // SAFETY: see `splat`.
-        unsafe { _mm512_srli_epi32::<5>(index) }
+        unsafe { _mm512_srli_epi32::<BITS>(index) }
     }
 
     #[inline(always)]
-    unsafe fn lookup([low, high]: [Self; 2], index: __m512i) -> Self {
-        // The instruction looks at five bits of each lane.
+    unsafe fn lookup<const T: usize>(table: &[Self; T], index: __m512i) -> Self {
+        // A permutation of two vectors looks at five bits of each lane; the bits above choose between such pairs.
         // SAFETY: see `splat`.
-        Self(unsafe { _mm512_permutex2var_ps(low.0, index, high.0) })
+        unsafe {
+            let pair = |pair: usize| _mm512_permutex2var_ps(table[2 * pair].0, index, table[2 * pair + 1].0);
+            let by_bit = |bit: i32| _mm512_test_epi32_mask(index, _mm512_set1_epi32(1 << bit));
+            Self(match T {
+                2 => pair(0),
+                4 => _mm512_mask_blend_ps(by_bit(5), pair(0), pair(1)),
+                _ => {
+                    let (fifth, sixth) = (by_bit(5), by_bit(6));
+                    let low = _mm512_mask_blend_ps(fifth, pair(0), pair(1));
+                    let high = _mm512_mask_blend_ps(fifth, pair(2), pair(3));
+                    _mm512_mask_blend_ps(sixth, low, high)
+                }
+            })
+        }
     }
 
     #[inline(always)]

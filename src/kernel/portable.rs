@@ -59,14 +59,14 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn next_index(index: [u32; LANES]) -> [u32; LANES] {
-        index.map(|word| word >> Self::INDEX_BITS)
+    unsafe fn next_index<const BITS: u32>(index: [u32; LANES]) -> [u32; LANES] {
+        index.map(|word| word >> BITS)
     }
 
     #[inline(always)]
-    unsafe fn lookup(table: [Self; 2], index: [u32; LANES]) -> Self {
+    unsafe fn lookup<const T: usize>(table: &[Self; T], index: [u32; LANES]) -> Self {
         Self(index.map(|word| {
-            let column = word as usize % (2 * LANES);
+            let column = word as usize % (T * LANES);
             table[column / LANES].0[column % LANES]
         }))
     }

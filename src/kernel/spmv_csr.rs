@@ -1,5 +1,7 @@
 //! `y = activation(W·x + bias)` for one sample, `W` in plain [CSR](CsrMatrix).
 
+use std::ops::Range;
+
 use super::{Task, Vector};
 use crate::Activation;
 use crate::format::CsrMatrix;
@@ -44,20 +46,37 @@ impl SpmvCsr<'_> {
         unsafe {
             let start = V::read(matrix.pointers(), row) as usize;
             let end = V::read(matrix.pointers(), row + 1) as usize;
-            let product =
-                |at| V::read(matrix.values(), at) * V::read(x, V::read(matrix.columns(), at) as usize);
-            let mut sums = [bias, 0.0, 0.0, 0.0];
-            let mut at = start;
-            while at + SUMS <= end {
-                for (offset, sum) in sums.iter_mut().enumerate() {
-                    *sum += product(at + offset);
-                }
-                at += SUMS;
-            }
-            for (sum, at) in sums.iter_mut().zip(at..end) {
-                *sum += product(at);
-            }
-            (sums[0] + sums[1]) + (sums[2] + sums[3])
+            dot::<V>(matrix.values(), matrix.columns(), start..end, bias, x)
         }
+    }
+}
+
+/// `first`, and the products of some entries.
+///
+/// # Safety
+/// The entries lie in `values` and `columns`, and `x` has a feature for each of their columns.
+#[inline(always)]
+pub(super) unsafe fn dot<V: Vector>(
+    values: &[f32],
+    columns: &[u32],
+    entries: Range<usize>,
+    first: f32,
+    x: &[f32],
+) -> f32 {
+    // SAFETY: the caller's promises.
+    unsafe {
+        let product = |at| V::read(values, at) * V::read(x, V::read(columns, at) as usize);
+        let mut sums = [first, 0.0, 0.0, 0.0];
+        let mut at = entries.start;
+        while at + SUMS <= entries.end {
+            for (offset, sum) in sums.iter_mut().enumerate() {
+                *sum += product(at + offset);
+            }
+            at += SUMS;
+        }
+        for (sum, at) in sums.iter_mut().zip(at..entries.end) {
+            *sum += product(at);
+        }
+        (sums[0] + sums[1]) + (sums[2] + sums[3])
     }
 }

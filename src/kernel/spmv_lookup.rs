@@ -1,5 +1,6 @@
 //! `Y = activation(W·X + bias)` for a few samples, `W` packed in [slots for lookup](LookupMatrix).
 
+use super::spmv_csr::dot;
 use super::{SpmvCsr, Task, Vector};
 use crate::Activation;
 use crate::format::{CsrMatrix, LookupMatrix};
@@ -73,67 +74,61 @@ impl SpmvLookup<'_> {
     #[inline(always)]
     unsafe fn chunk<V: Vector, const B: usize, const A: usize>(&mut self, index: usize) {
         let slots = self.matrix.chunks()[index].slots;
-        macro_rules! with_slots {
-            ($($n:literal)*) => {
-                match slots {
-                    // SAFETY: the caller's promises, and `slots` is `$n`.
-                    $($n => unsafe { self.panels::<V, B, A, $n>(index) },)*
-                    // SAFETY: see above; no other number is packed.
-                    _ => unsafe { self.panels::<V, B, A, 0>(index) },
+        // How many slots the last word of a panel has, for loops whose lengths are constants.
+        macro_rules! with_last {
+            ($tables:literal, $bits:expr, $($n:literal)*) => {
+                match (slots + $bits - 1) % $bits + 1 {
+                    // SAFETY: the caller's promises; the matrix has so many tables, and `$n` is as asked for.
+                    $($n => unsafe { self.panels::<V, B, A, $tables, $n>(index) },)*
+                    _ => unreachable!("a word has no more slots"),
                 }
             };
         }
-        // SAFETY: the caller's promises.
-        let sums = with_slots!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+        let sums = match self.matrix.registers().tables {
+            // SAFETY: a vector.
+            _ if slots == 0 => [unsafe { V::splat(0.0) }; B],
+            2 => with_last!(2, per_word::<V>(2), 1 2 3 4 5 6 7 8 9 10),
+            4 => with_last!(4, per_word::<V>(4), 1 2 3 4 5 6 7),
+            _ => with_last!(8, per_word::<V>(8), 1 2 3 4 5 6),
+        };
         // SAFETY: the caller's promises.
         unsafe { self.finish(index, sums) };
     }
 
-    /// The sums of a chunk over all panels, with `S` slots in each.
+    /// The sums of a chunk over all panels of `T` vectors, where the last word of a panel has `LAST` slots.
     ///
     /// # Safety
-    /// As [`chunk`](Self::chunk), and `S` is the chunk's number of slots.
+    /// As [`chunk`](Self::chunk), the matrix is packed for `T`, and `LAST` is as described.
     #[inline(always)]
-    unsafe fn panels<V: Vector, const B: usize, const A: usize, const S: usize>(
+    unsafe fn panels<V: Vector, const B: usize, const A: usize, const T: usize, const LAST: usize>(
         &self,
         index: usize,
     ) -> [V; B] {
         let chunk = self.matrix.chunks()[index];
         let registers = self.matrix.registers();
-        let panels = if S == 0 { 0 } else { self.matrix.shape().1.div_ceil(registers.columns()) };
-        let per_word = 31 / V::INDEX_BITS;
-        // SAFETY: `LookupMatrix` has, for each panel of the chunk, `S` vectors of values and a vector of words for
-        // each `per_word` slots; each sample of `x` is readable to whole panels.
+        let panels = self.matrix.shape().1.div_ceil(registers.columns());
+        let words = chunk.slots.div_ceil(per_word::<V>(T));
+        // SAFETY: `LookupMatrix` has, for each panel of the chunk, as many vectors of values as slots and a vector of
+        // words for each `per_word` of them; each sample of `x` is readable to whole panels.
         unsafe {
             let mut sums = [[V::splat(0.0); B]; A];
+            let (mut word, mut value) = (chunk.word, chunk.value);
             for panel in 0..panels {
-                let mut tables = [[V::splat(0.0); 2]; B];
+                let mut tables = [[V::splat(0.0); T]; B];
                 for (sample, table) in tables.iter_mut().enumerate() {
-                    let at = sample * self.x_stride + panel * 2 * V::LANES;
-                    *table = [V::load(self.x, at), V::load(self.x, at + V::LANES)];
-                }
-                let word = chunk.word + panel * S.div_ceil(per_word) * V::LANES;
-                let value = chunk.value + panel * S * V::LANES;
-                for slot in 0..S {
-                    V::prefetch(self.matrix.values(), value + AHEAD + slot * V::LANES);
-                }
-                for at in 0..S.div_ceil(per_word) {
-                    V::prefetch(self.matrix.words(), word + AHEAD / 4 + at * V::LANES);
-                }
-                let mut columns = V::load_index(self.matrix.words(), word);
-                for slot in 0..S {
-                    if slot > 0 {
-                        columns = if slot % per_word == 0 {
-                            V::load_index(self.matrix.words(), word + slot / per_word * V::LANES)
-                        } else {
-                            V::next_index(columns)
-                        };
-                    }
-                    let weight = V::load(self.matrix.values(), value + slot * V::LANES);
-                    for (sum, &table) in sums[slot % A].iter_mut().zip(&tables) {
-                        *sum = weight.mul_add(V::lookup(table, columns), *sum);
+                    let at = sample * self.x_stride + panel * T * V::LANES;
+                    for (offset, vector) in table.iter_mut().enumerate() {
+                        *vector = V::load(self.x, at + offset * V::LANES);
                     }
                 }
+                for _ in 1..words {
+                    self.word::<V, B, A, T>(per_word::<V>(T), word, value, &tables, &mut sums);
+                    word += V::LANES;
+                    value += per_word::<V>(T) * V::LANES;
+                }
+                self.word::<V, B, A, T>(LAST, word, value, &tables, &mut sums);
+                word += V::LANES;
+                value += LAST * V::LANES;
             }
             let mut total = sums[0];
             for sums in &sums[1..] {
@@ -142,6 +137,36 @@ impl SpmvLookup<'_> {
                 }
             }
             total
+        }
+    }
+
+    /// Adds the slots of one word to the sums.
+    ///
+    /// # Safety
+    /// As [`panels`](Self::panels), and there are a vector of words and `slots` vectors of values.
+    #[inline(always)]
+    unsafe fn word<V: Vector, const B: usize, const A: usize, const T: usize>(
+        &self,
+        slots: usize,
+        word: usize,
+        value: usize,
+        tables: &[[V; T]; B],
+        sums: &mut [[V; B]; A],
+    ) {
+        // SAFETY: the caller's promises.
+        unsafe {
+            V::prefetch(self.matrix.words(), word + AHEAD / 4);
+            let mut columns = V::load_index(self.matrix.words(), word);
+            for slot in 0..slots {
+                if slot > 0 {
+                    columns = next_index::<V, T>(columns);
+                }
+                V::prefetch(self.matrix.values(), value + AHEAD + slot * V::LANES);
+                let weight = V::load(self.matrix.values(), value + slot * V::LANES);
+                for (sum, table) in sums[slot % A].iter_mut().zip(tables) {
+                    *sum = weight.mul_add(V::lookup(table, columns), *sum);
+                }
+            }
         }
     }
 
@@ -164,10 +189,10 @@ impl SpmvLookup<'_> {
                     let mut lanes = [0.0; MAX_LANES];
                     sums.store(&mut lanes, 0);
                     for (lane, sum) in lanes.iter_mut().enumerate().take(V::LANES) {
-                        for at in V::read(pointers, first + lane)..V::read(pointers, first + lane + 1) {
-                            let column = V::read(self.matrix.tail_columns(), at as usize) as usize;
-                            *sum += V::read(self.matrix.tail_values(), at as usize) * V::read(x, column);
-                        }
+                        let start = V::read(pointers, first + lane) as usize;
+                        let end = V::read(pointers, first + lane + 1) as usize;
+                        let (values, columns) = (self.matrix.tail_values(), self.matrix.tail_columns());
+                        *sum = dot::<V>(values, columns, start..end, *sum, x);
                     }
                     sums = V::load(&lanes, 0);
                 }
@@ -194,6 +219,29 @@ impl SpmvLookup<'_> {
                     self.y[sample * self.y_stride + row] = self.activation.apply(sum);
                 }
             }
+        }
+    }
+}
+
+/// Column numbers in a word, for panels of some vectors.
+const fn per_word<V: Vector>(tables: usize) -> usize {
+    31 / (tables * V::LANES).ilog2() as usize
+}
+
+/// The next number of each lane, for panels of `T` vectors.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`.
+#[inline(always)]
+unsafe fn next_index<V: Vector, const T: usize>(index: V::Index) -> V::Index {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (T * V::LANES).ilog2() {
+            4 => V::next_index::<4>(index),
+            5 => V::next_index::<5>(index),
+            6 => V::next_index::<6>(index),
+            7 => V::next_index::<7>(index),
+            bits => unreachable!("no panel has 2^{bits} columns"),
         }
     }
 }

@@ -58,12 +58,8 @@ pub(crate) trait Vector: Copy {
         }
     }
 
-    /// Column numbers of a lookup, one a lane, in the lowest [`INDEX_BITS`](Self::INDEX_BITS) of each; bits above them
-    /// are the numbers to come.
+    /// Column numbers of a lookup, one a lane, in the lowest bits of each; bits above them are the numbers to come.
     type Index: Copy;
-
-    /// Bits that number the lanes of two vectors.
-    const INDEX_BITS: usize = (2 * Self::LANES).ilog2() as usize;
 
     /// `words[at..at + LANES]`.
     ///
@@ -71,17 +67,17 @@ pub(crate) trait Vector: Copy {
     /// `at + LANES <= words.len()`.
     unsafe fn load_index(words: &[u32], at: usize) -> Self::Index;
 
-    /// The next number of each lane.
+    /// The next number of each lane, where numbers have `BITS` bits.
     ///
     /// # Safety
     /// See [`splat`](Self::splat).
-    unsafe fn next_index(index: Self::Index) -> Self::Index;
+    unsafe fn next_index<const BITS: u32>(index: Self::Index) -> Self::Index;
 
-    /// In each lane, the lane of the table that its index numbers.
+    /// In each lane, the lane that its index numbers of a table of `T` vectors: 2, 4 or 8.
     ///
     /// # Safety
     /// See [`splat`](Self::splat).
-    unsafe fn lookup(table: [Self; 2], index: Self::Index) -> Self;
+    unsafe fn lookup<const T: usize>(table: &[Self; T], index: Self::Index) -> Self;
 
     /// Whether no lane is infinite or NaN.
     ///

@@ -4,6 +4,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::SparseLinear;
 use super::workspace::{Buffer, Workspace};
+use crate::format::MAX_TABLES;
 use crate::plan::{Plan, Profile};
 use crate::{Error, Isa, Result};
 
@@ -255,9 +256,9 @@ impl SparseMlp {
         text
     }
 
-    /// Floats from a sample to the next in rows, for every layer: a lookup reads two vectors at a time.
+    /// Floats from a sample to the next in rows, for every layer: a lookup reads whole panels.
     pub(super) fn row_stride(&self) -> usize {
-        self.widest().next_multiple_of(2 * self.isa.lanes())
+        self.widest().next_multiple_of(MAX_TABLES * self.isa.lanes())
     }
 
     /// Floats of the widest layer's activations, in the widest tile or in rows.
