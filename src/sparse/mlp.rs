@@ -264,7 +264,7 @@ impl SparseMlp {
         for (index, layer) in self.layers.iter().enumerate() {
             let (out, inputs) = layer.shape();
             let density = 100.0 * layer.kept() as f64 / (out * inputs) as f64;
-            let (kept, activation) = (layer.kept(), layer.activation().name());
+            let (kept, activation) = (layer.kept(), layer.activation());
             writeln!(
                 text,
                 "layer {index}: {out}×{inputs}, {kept} weights ({density:.1}%), {activation}: {} in about {:.1} µs",
