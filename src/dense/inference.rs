@@ -4,7 +4,8 @@ use faer::{MatMut, MatRef};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 
 use super::{DenseLayer, DenseMlp, multiply};
-use crate::{Activation, Error, Result};
+use crate::kernel::{Activate, is_fused};
+use crate::{Activation, Error, Isa, Result};
 
 /// Which way round faer multiplies. Its speed depends on this by up to 2.5×, differently for each shape and batch,
 /// so the honest baseline is the fastest of [`Orientation::ALL`].
@@ -41,6 +42,8 @@ pub struct DenseInference<'a> {
     transposed: Vec<Array2<f32>>,
     /// Activations of hidden layers, before and after one.
     buffers: [Vec<f32>; 2],
+    /// Whether a softmax after the last layer is left out.
+    logits: bool,
 }
 
 impl<'a> DenseInference<'a> {
@@ -53,7 +56,12 @@ impl<'a> DenseInference<'a> {
             }
             Orientation::XWt | Orientation::WXt => Vec::new(),
         };
-        Self { mlp, orientation, transposed, buffers: [Vec::new(), Vec::new()] }
+        Self { mlp, orientation, transposed, buffers: [Vec::new(), Vec::new()], logits: false }
+    }
+
+    /// The same without a softmax after the last layer: what a loss is computed from.
+    pub(super) fn logits(self) -> Self {
+        Self { logits: true, ..self }
     }
 
     /// The output for `x` (`[batch, in]`) into `y` (`[batch, out]`), on one thread. Allocates only when the batch is
@@ -90,6 +98,10 @@ impl<'a> DenseInference<'a> {
                 _ if by_features => MatRef::from_column_major_slice(&before[..batch * inputs], batch, inputs),
                 _ => MatRef::from_row_major_slice(&before[..batch * inputs], batch, inputs),
             };
+            let activation = match layer.activation {
+                Activation::Softmax if self.logits => Activation::Identity,
+                activation => activation,
+            };
             // [in, out]
             let weight = match self.transposed.get(index) {
                 Some(transposed) => mat(transposed.view()),
@@ -102,17 +114,17 @@ impl<'a> DenseInference<'a> {
                 } else {
                     multiply(MatMut::from_row_major_slice_mut(after, batch, out), input, weight);
                 }
-                finish(layer, after, by_features);
+                finish(layer, activation, after, by_features);
             } else if let Some(y) = y.as_slice_mut() {
                 multiply(MatMut::from_row_major_slice_mut(y, batch, out), input, weight);
-                finish(layer, y, false);
+                finish(layer, activation, y, false);
             } else if let Some(y) = y.view_mut().reversed_axes().as_slice_mut() {
                 multiply(MatMut::from_column_major_slice_mut(y, batch, out), input, weight);
-                finish(layer, y, true);
+                finish(layer, activation, y, true);
             } else {
                 let after = &mut after[..batch * out];
                 multiply(MatMut::from_row_major_slice_mut(after, batch, out), input, weight);
-                finish(layer, after, false);
+                finish(layer, activation, after, false);
                 y.iter_mut().zip(after.iter()).for_each(|(y, &value)| *y = value);
             }
             std::mem::swap(&mut before, &mut after);
@@ -121,9 +133,9 @@ impl<'a> DenseInference<'a> {
     }
 }
 
-/// Adds the bias and applies the activation, in one pass over `[batch, out]`, or over `[out, batch]` where the
-/// activations are feature-major.
-fn finish(layer: &DenseLayer, y: &mut [f32], by_features: bool) {
+/// Adds the bias and applies the activation to `[batch, out]`, or to `[out, batch]` where the activations are
+/// feature-major. What is not the identity or ReLU takes a second pass.
+fn finish(layer: &DenseLayer, activation: Activation, y: &mut [f32], by_features: bool) {
     fn each<'a>(
         activation: Activation,
         values: impl Iterator<Item = &'a mut f32>,
@@ -131,22 +143,25 @@ fn finish(layer: &DenseLayer, y: &mut [f32], by_features: bool) {
     ) {
         // One loop an activation, so that each of them vectorises.
         match activation {
-            Activation::Identity => values.zip(biases).for_each(|(value, bias)| *value += bias),
             Activation::Relu => {
                 values.zip(biases).for_each(|(value, bias)| *value = Activation::Relu.apply(*value + bias));
             }
+            _ => values.zip(biases).for_each(|(value, bias)| *value += bias),
         }
     }
     let out = layer.bias.len();
     if by_features {
         let batch = y.len() / out;
         for (row, &bias) in y.chunks_exact_mut(batch).zip(&layer.bias) {
-            each(layer.activation, row.iter_mut(), std::iter::repeat(bias));
+            each(activation, row.iter_mut(), std::iter::repeat(bias));
         }
     } else {
         for row in y.chunks_exact_mut(out) {
-            each(layer.activation, row.iter_mut(), layer.bias.iter().copied());
+            each(activation, row.iter_mut(), layer.bias.iter().copied());
         }
+    }
+    if !is_fused(activation) {
+        Isa::widest().run(Activate { activation, values: y, features: out, by_features });
     }
 }
 

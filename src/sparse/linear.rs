@@ -8,7 +8,7 @@ use ndarray::{Array1, ArrayView1, ArrayView2};
 use super::tile::Tile;
 use crate::csr::{self, Csr};
 use crate::format::{CsrMatrix, LookupMatrix, PanelMatrix};
-use crate::kernel::{SpmmPanel, SpmvCsr, SpmvLookup};
+use crate::kernel::{Activate, SpmmPanel, SpmvCsr, SpmvLookup, is_fused};
 use crate::plan::{Choice, Format, Layout, Profile};
 use crate::{Activation, Error, Isa, Result, plan};
 
@@ -30,7 +30,7 @@ impl SparseLinear {
     /// fastest kernels of this CPU (see [`Isa::detect`]).
     ///
     /// # Errors
-    /// When the CSR breaks its invariants, the bias has another length, or `TOMBOLA_ISA` names an instruction set
+    /// When the CSR breaks its invariants, the bias has another length, a slope is not finite, or `TOMBOLA_ISA` names an instruction set
     /// that this CPU lacks.
     pub fn new(weight: Csr, bias: Option<Array1<f32>>, activation: Activation) -> Result<Self> {
         Self::with_isa(weight, bias, activation, Isa::detect()?)
@@ -39,13 +39,14 @@ impl SparseLinear {
     /// [`new`](Self::new) with the kernels of a given instruction set.
     ///
     /// # Errors
-    /// When the CSR breaks its invariants or the bias has another length.
+    /// When the CSR breaks its invariants, the bias has another length or a slope is not finite.
     pub fn with_isa(
         weight: Csr,
         bias: Option<Array1<f32>>,
         activation: Activation,
         isa: Isa,
     ) -> Result<Self> {
+        activation.check("SparseLinear::new")?;
         let matrix = CsrMatrix::new(weight)?;
         let out = matrix.shape().0;
         let bias = bias.unwrap_or_else(|| Array1::zeros(out));
@@ -172,6 +173,12 @@ impl SparseLinear {
                 }
             }
         }
+        if !is_fused(activation) {
+            for y in y.chunks_exact_mut(stride).take(samples) {
+                let values = &mut y[..out];
+                self.isa.run(Activate { activation, values, features: out, by_features: false });
+            }
+        }
     }
 
     /// The layer on a tile of samples: `x` is `[in, samples]`, `y` is `[out, samples]`.
@@ -197,8 +204,13 @@ impl SparseLinear {
     }
 
     fn forward_panels(&self, panels: Range<usize>, samples: usize, x: &[f32], y: &mut [f32]) {
-        let (matrix, bias) = (self.panels(), self.bias_slice());
-        self.isa.run(SpmmPanel { matrix, panels, bias, activation: self.activation, samples, x, y });
+        let (matrix, bias, activation) = (self.panels(), self.bias_slice(), self.activation);
+        let complete = panels.end == matrix.panels().len();
+        self.isa.run(SpmmPanel { matrix, panels, bias, activation, samples, x, y });
+        if complete && !is_fused(activation) {
+            let features = self.shape().0;
+            self.isa.run(Activate { activation, values: y, features, by_features: true });
+        }
     }
 
     fn bias_slice(&self) -> &[f32] {

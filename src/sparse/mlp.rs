@@ -43,8 +43,8 @@ impl SparseMlp {
     /// A chain of layers, first to last.
     ///
     /// # Errors
-    /// When there is no layer, a layer takes another count of features than the one before it gives, or the layers
-    /// are for different instruction sets.
+    /// When there is no layer, a layer takes another count of features than the one before it gives, one before the
+    /// last has a softmax, or the layers are for different instruction sets.
     pub fn new(layers: Vec<SparseLinear>) -> Result<Self> {
         let operation = "SparseMlp::new";
         let Some(first) = layers.first() else {
@@ -52,6 +52,7 @@ impl SparseMlp {
         };
         let isa = first.isa();
         for (index, pair) in layers.windows(2).enumerate() {
+            pair[0].activation().check_hidden(operation, index)?;
             let (gives, takes) = (pair[0].shape().0, pair[1].shape().1);
             let subject = format!("weight of layer {}", index + 1);
             if gives != takes {
