@@ -178,6 +178,31 @@ impl DenseMlp {
         Self { layers: layers.collect() }
     }
 
+    /// The network with other activations, one a layer.
+    ///
+    /// ```
+    /// use tombola::Activation::{Gelu, Softmax};
+    /// use tombola::dense::{DenseMlp, Initialisation};
+    /// let mlp = DenseMlp::initialise(&[784, 300, 10], Initialisation::TorchDefault, 1)?;
+    /// let mlp = mlp.with_activations(&[Gelu, Softmax])?;
+    /// # Ok::<(), tombola::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is not one activation a layer, a slope is not finite, or a softmax comes before the last layer.
+    pub fn with_activations(mut self, activations: &[Activation]) -> Result<Self> {
+        let operation = "DenseMlp::with_activations";
+        if activations.len() != self.layers.len() {
+            let expected = format!("{}, one a layer", self.layers.len());
+            return Err(Error::shape(operation, "activations", expected, activations.len()));
+        }
+        for (layer, &activation) in self.layers.iter_mut().zip(activations) {
+            activation.check(operation)?;
+            layer.activation = activation;
+        }
+        Self::new(self.layers)
+    }
+
     /// The layers, first to last.
     pub fn layers(&self) -> &[DenseLayer] {
         &self.layers
