@@ -41,8 +41,12 @@ fn the_forward_pass_allocates_nothing() {
             let csr = mask.apply(noise_matrix(out, inputs, 2).view()).unwrap();
             SparseLinear::with_isa(csr, None, activation, isa).unwrap()
         };
-        let mlp = SparseMlp::new(vec![layer(90, 130, Activation::Relu), layer(10, 90, Activation::Identity)])
-            .unwrap();
+        let layers = vec![
+            layer(90, 130, Activation::Relu),
+            layer(90, 90, Activation::Gelu),
+            layer(10, 90, Activation::Softmax),
+        ];
+        let mlp = SparseMlp::new(layers).unwrap();
         let formats = [Format::Csr, Format::Lookup, Format::Panel].into_iter();
         let plans = formats.filter_map(|format| Plan::uniform(&mlp, 1, format).ok());
         let forced = plans.map(|plan| mlp.clone().with_plan(plan).unwrap());

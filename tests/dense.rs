@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Layer, assert_within, noise_matrix, reference};
-use ndarray::{Array1, Array2, array};
+use common::{ACTIVATIONS, Layer, activate, assert_within, noise_matrix, reference};
+use ndarray::{Array1, Array2, array, s};
 use tombola::dense::{
     DenseInference, DenseLayer, DenseMlp, Initialisation, Optimizer, Orientation, Samples, Training,
 };
@@ -51,15 +51,44 @@ fn every_orientation_is_right() {
     }
 }
 
+#[test]
+fn every_activation_is_right_in_every_orientation() {
+    for activation in ACTIVATIONS {
+        let hidden = if activation == Activation::Softmax { Activation::Gelu } else { activation };
+        let network = network(&[30, 21, 7], 1).with_activations(&[hidden, activation]).unwrap();
+        let layers = layers(&network);
+        for orientation in Orientation::ALL {
+            let mut inference = DenseInference::new(&network, orientation);
+            for batch in [1, 5, 16, 37] {
+                let what = format!("{activation}, {}, batch {batch}", orientation.name());
+                let x = noise_matrix(batch, 30, 2);
+                let expected = reference(&layers, x.view());
+                let mut y = Array2::zeros((batch, 7));
+                inference.forward_into(x.view(), y.view_mut()).unwrap();
+                assert_within(&what, y.view(), &expected);
+                let mut y = Array2::zeros((7, batch));
+                inference.forward_into(x.view(), y.view_mut().reversed_axes()).unwrap();
+                assert_within(&what, y.t(), &expected);
+                let mut y = Array2::zeros((2 * batch, 7));
+                inference.forward_into(x.view(), y.slice_mut(s![..;2, ..])).unwrap();
+                assert_within(&what, y.slice(s![..;2, ..]), &expected);
+            }
+        }
+    }
+}
+
+/// A layer of the reference for the loss.
+type Linear = (Array2<f64>, Array1<f64>, Activation);
+
 /// The loss in f64 loops, from the definition: the mean of −log softmax.
-fn loss(layers: &[(Array2<f64>, Array1<f64>)], x: &Array2<f32>, labels: &[usize]) -> f64 {
+fn loss(layers: &[Linear], x: &Array2<f32>, labels: &[usize]) -> f64 {
     let mut total = 0.0;
     for (row, &label) in x.rows().into_iter().zip(labels) {
         let mut values = row.mapv(f64::from);
-        for (index, (weight, bias)) in layers.iter().enumerate() {
+        for (weight, bias, activation) in layers {
             values = weight.dot(&values) + bias;
-            if index + 1 < layers.len() {
-                values.mapv_inplace(|value| value.max(0.0));
+            if *activation != Activation::Softmax {
+                activate(*activation, values.as_slice_mut().unwrap());
             }
         }
         total += values.mapv(f64::exp).sum().ln() - values[label];
@@ -69,13 +98,27 @@ fn loss(layers: &[(Array2<f64>, Array1<f64>)], x: &Array2<f32>, labels: &[usize]
 
 #[test]
 fn gradients_are_those_of_finite_differences() {
-    let network = network(&[9, 12, 7, 4], 3);
+    use Activation::{Gelu, GeluTanh, Identity, LeakyRelu, Relu, Sigmoid, Softmax, Tanh};
+    for activations in [
+        [Relu, Relu, Identity],
+        [LeakyRelu(0.2), LeakyRelu(-0.3), Softmax],
+        [Gelu, GeluTanh, Identity],
+        [GeluTanh, Gelu, Softmax],
+        [Sigmoid, Tanh, Identity],
+        [Tanh, Sigmoid, Gelu],
+        [Identity, LeakyRelu(0.0), Tanh],
+    ] {
+        check_gradients(&network(&[9, 12, 7, 4], 3).with_activations(&activations).unwrap());
+    }
+}
+
+fn check_gradients(network: &DenseMlp) {
     let x = noise_matrix(11, 9, 4);
     let labels: Vec<usize> = (0..11).map(|index| index * 7 % 4).collect();
     let mut layers: Vec<_> = network
         .layers()
         .iter()
-        .map(|layer| (layer.weight().mapv(f64::from), layer.bias().mapv(f64::from)))
+        .map(|layer| (layer.weight().mapv(f64::from), layer.bias().mapv(f64::from), layer.activation()))
         .collect();
     let (found, gradients) = network.loss_and_gradients(Samples { x: x.view(), labels: &labels }).unwrap();
     assert!((found - loss(&layers, &x, &labels)).abs() < 1e-6);
@@ -227,6 +270,42 @@ fn evaluation_counts() {
 }
 
 #[test]
+fn a_softmax_does_not_count_twice() {
+    let samples = noise_matrix(40, 6, 2) * 60.0; // some shares are 0, and their loss is not infinite
+    let labels: Vec<usize> = (0..40).map(|index| index % 3).collect();
+    let samples = Samples { x: samples.view(), labels: &labels };
+    let plain = network(&[6, 20, 3], 1);
+    let softmax = plain.clone().with_activations(&[Activation::Relu, Activation::Softmax]).unwrap();
+    let evaluation = plain.evaluate(samples).unwrap();
+    assert!(softmax.forward(samples.x).unwrap().iter().all(|share| (0.0..=1.0).contains(share)));
+    assert!(evaluation.loss.is_finite());
+    assert_eq!(softmax.evaluate(samples).unwrap(), evaluation);
+    assert_eq!(softmax.loss_and_gradients(samples).unwrap(), plain.loss_and_gradients(samples).unwrap());
+
+    // And one class without any share.
+    let layer = |activation| DenseLayer::new(array![[1.0], [0.0]], array![0.0, 0.0], activation).unwrap();
+    let network = DenseMlp::new(vec![layer(Activation::Softmax)]).unwrap();
+    let x = array![[500.0]];
+    let samples = Samples { x: x.view(), labels: &[1] };
+    assert_eq!(network.forward(samples.x).unwrap(), array![[1.0, 0.0]]);
+    assert_eq!(network.evaluate(samples).unwrap().loss, 500.0);
+    assert_eq!(network.loss_and_gradients(samples).unwrap().0, 500.0);
+}
+
+#[test]
+fn networks_learn_with_any_activation() {
+    let (x, labels) = halves(300);
+    let samples = Samples { x: x.view(), labels: &labels };
+    let recipe = Training { optimizer: Optimizer::Adam { rate: 0.01 }, batch: 7, epochs: 12, seed: 1 };
+    for hidden in ACTIVATIONS.into_iter().filter(|&activation| activation != Activation::Softmax) {
+        let mut network = network(&[6, 30, 2], 7).with_activations(&[hidden, Activation::Softmax]).unwrap();
+        recipe.run(&mut network, None, samples, samples).unwrap();
+        let accuracy = network.evaluate(samples).unwrap().accuracy;
+        assert!(accuracy > 0.95, "{hidden}: {accuracy}");
+    }
+}
+
+#[test]
 fn seeds_make_networks() {
     let make = |seed| DenseMlp::initialise(&[100, 50, 10], Initialisation::TorchDefault, seed).unwrap();
     assert_eq!(make(1), make(1));
@@ -285,6 +364,13 @@ fn what_is_refused_is_named() {
         DenseLayer::new(Array2::zeros((out, inputs)), Array1::zeros(out), Activation::Relu).unwrap()
     };
     assert!(DenseMlp::new(vec![layer(3, 4), layer(2, 2)]).unwrap_err().to_string().contains("3 inputs"));
+    let error = network.clone().with_activations(&[Activation::Relu]).unwrap_err();
+    assert!(error.to_string().contains("activations: expected 2, one a layer, found 1"), "{error}");
+    let error = network.clone().with_activations(&[Activation::Softmax; 2]).unwrap_err();
+    assert!(error.to_string().contains("activation of layer 0: expected softmax after the last"), "{error}");
+    let slope = Activation::LeakyRelu(f32::NAN);
+    assert!(network.clone().with_activations(&[slope; 2]).is_err());
+    assert!(DenseLayer::new(Array2::zeros((2, 3)), Array1::zeros(2), slope).is_err());
     assert!(network.forward(Array2::zeros((2, 7)).view()).is_err());
     assert!(network.add_noise(f32::NAN, 0).is_err());
 }

@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{bits, noise_matrix};
+use common::{ACTIVATIONS, bits, noise_matrix};
 use safetensors::SafeTensors;
 use tombola::{Activation, ErrorKind, Mask, SparseLinear, SparseMlp, io};
 
@@ -50,6 +50,22 @@ fn what_is_written_is_read_back() {
         .map(|name| format!("layers.0.{name}"))
         .into();
     assert!(names.iter().all(|name| file.tensor(name).is_ok()));
+}
+
+#[test]
+fn every_activation_is_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ticket.safetensors");
+    let odd = Activation::LeakyRelu(f32::from_bits(0x3DCC_CCCF));
+    let activations: Vec<_> = [odd].into_iter().chain(ACTIVATIONS).collect(); // the softmax is the last
+    let layer = |&activation| {
+        let csr = Mask::all((3, 3)).apply(noise_matrix(3, 3, 1).view()).unwrap();
+        SparseLinear::new(csr, None, activation).unwrap()
+    };
+    io::save(&SparseMlp::new(activations.iter().map(layer).collect()).unwrap(), &path).unwrap();
+    let read = io::load(&path).unwrap();
+    let read: Vec<_> = read.layers().iter().map(SparseLinear::activation).collect();
+    assert_eq!(read, activations);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 use super::DenseMlp;
 use crate::kernel::{finish, gemm};
 use crate::sparse::{matrix, matrix_mut};
-use crate::{Error, Result};
+use crate::{Activation, Error, Isa, Result};
 
 /// Which way round faer multiplies. Its speed depends on this by up to 2.5×, differently for each shape and batch,
 /// so the honest baseline is the fastest of [`Orientation::ALL`].
@@ -42,6 +42,8 @@ pub struct DenseInference<'a> {
     transposed: Vec<Array2<f32>>,
     /// Activations of hidden layers, before and after one.
     buffers: [Vec<f32>; 2],
+    /// Whether a softmax after the last layer is left out.
+    logits: bool,
 }
 
 impl<'a> DenseInference<'a> {
@@ -54,7 +56,12 @@ impl<'a> DenseInference<'a> {
             }
             Orientation::XWt | Orientation::WXt => Vec::new(),
         };
-        Self { mlp, orientation, transposed, buffers: [Vec::new(), Vec::new()] }
+        Self { mlp, orientation, transposed, buffers: [Vec::new(), Vec::new()], logits: false }
+    }
+
+    /// The same without a softmax after the last layer: what a loss is computed from.
+    pub(super) fn logits(self) -> Self {
+        Self { logits: true, ..self }
     }
 
     /// The output for `x` (`[batch, in]`) into `y` (`[batch, out]`), on one thread. Allocates only when the batch is
@@ -89,6 +96,10 @@ impl<'a> DenseInference<'a> {
                 0 => x,
                 _ => matrix(&before[..batch * inputs], batch, by_features),
             };
+            let activation = match layer.activation {
+                Activation::Softmax if self.logits => Activation::Identity,
+                activation => activation,
+            };
             // [in, out]
             let weight = self.transposed.get(index).map_or(layer.weight.t(), |weight| weight.view());
             let mut output = if index + 1 < layers.len() {
@@ -98,7 +109,7 @@ impl<'a> DenseInference<'a> {
             };
             gemm(output.view_mut(), input, weight, 1);
             let bias = layer.bias.as_slice().unwrap_or_else(|| unreachable!("biases are kept contiguous"));
-            finish(output, bias, layer.activation);
+            finish(output, bias, activation, Isa::widest());
             std::mem::swap(&mut before, &mut after);
         }
         Ok(())

@@ -20,7 +20,7 @@ impl DenseLayer {
     /// A layer of a weight matrix `[out, in]`, a bias `[out]` and an activation.
     ///
     /// # Errors
-    /// When the weight has no elements or the bias has another length than `out`.
+    /// When the weight has no elements, the bias has another length than `out`, or a slope is not finite.
     pub fn new(weight: Array2<f32>, bias: Array1<f32>, activation: Activation) -> Result<Self> {
         let operation = "DenseLayer::new";
         if weight.is_empty() {
@@ -30,6 +30,7 @@ impl DenseLayer {
             let expected = format!("[{}], one a row of the weight", weight.nrows());
             return Err(Error::shape(operation, "bias", expected, bias.shape()));
         }
+        activation.check(operation)?;
         let weight = weight.as_standard_layout().into_owned();
         let bias = bias.as_standard_layout().into_owned();
         Ok(Self { weight, bias, activation })
@@ -99,7 +100,7 @@ pub struct Samples<'a> {
 /// How good a network is on some samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
-    /// Mean cross-entropy of the softmax, in nats.
+    /// Mean cross-entropy of the softmax, in nats; a softmax after the last layer is this one.
     pub loss: f64,
     /// Share of the samples whose largest output is their class.
     pub accuracy: f64,
@@ -115,13 +116,15 @@ impl DenseMlp {
     /// A chain of layers, first to last.
     ///
     /// # Errors
-    /// When there is no layer, or a layer takes another count of features than the one before it gives.
+    /// When there is no layer, a layer takes another count of features than the one before it gives, or one before
+    /// the last has a softmax.
     pub fn new(layers: Vec<DenseLayer>) -> Result<Self> {
         let operation = "DenseMlp::new";
         if layers.is_empty() {
             return Err(Error::shape(operation, "layers", "at least one layer", 0));
         }
         for (index, pair) in layers.windows(2).enumerate() {
+            pair[0].activation.check_hidden(operation, index)?;
             let (gives, takes) = (pair[0].shape().0, pair[1].shape().1);
             if gives != takes {
                 let expected = format!("{gives} inputs, the outputs of layer {index}");
@@ -175,6 +178,31 @@ impl DenseMlp {
         Self { layers: layers.collect() }
     }
 
+    /// The network with other activations, one a layer.
+    ///
+    /// ```
+    /// use tombola::Activation::{Gelu, Softmax};
+    /// use tombola::dense::{DenseMlp, Initialisation};
+    /// let mlp = DenseMlp::initialise(&[784, 300, 10], Initialisation::TorchDefault, 1)?;
+    /// let mlp = mlp.with_activations(&[Gelu, Softmax])?;
+    /// # Ok::<(), tombola::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is not one activation a layer, a slope is not finite, or a softmax comes before the last layer.
+    pub fn with_activations(mut self, activations: &[Activation]) -> Result<Self> {
+        let operation = "DenseMlp::with_activations";
+        if activations.len() != self.layers.len() {
+            let expected = format!("{}, one a layer", self.layers.len());
+            return Err(Error::shape(operation, "activations", expected, activations.len()));
+        }
+        for (layer, &activation) in self.layers.iter_mut().zip(activations) {
+            activation.check(operation)?;
+            layer.activation = activation;
+        }
+        Self::new(self.layers)
+    }
+
     /// The layers, first to last.
     pub fn layers(&self) -> &[DenseLayer] {
         &self.layers
@@ -226,7 +254,8 @@ impl DenseMlp {
     /// When there are no samples, their shapes do not fit the network or each other, or a label is no class.
     pub fn evaluate(&self, samples: Samples<'_>) -> Result<Evaluation> {
         self.check_samples("DenseMlp::evaluate", samples)?;
-        let outputs = self.forward(samples.x)?;
+        let mut outputs = Array2::zeros((samples.labels.len(), self.outputs()));
+        DenseInference::new(self, Orientation::XWt).logits().forward_into(samples.x, outputs.view_mut())?;
         let (mut loss, mut correct) = (0.0, 0);
         for (row, &label) in outputs.rows().into_iter().zip(samples.labels) {
             let max = row.fold(f32::NEG_INFINITY, |max, &logit| max.max(logit));

@@ -4,7 +4,8 @@ use faer::{MatMut, MatRef};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
 use super::{DenseMlp, Samples, multiply};
-use crate::{Activation, Result};
+use crate::kernel::Activate;
+use crate::{Activation, Isa, Result};
 
 /// The gradient of the loss by every parameter, first layer to last.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +32,8 @@ impl Gradients {
 }
 
 impl DenseMlp {
-    /// The mean softmax cross-entropy of some samples, in nats, and its gradient.
+    /// The mean softmax cross-entropy of some samples, in nats, and its gradient. A softmax after the last layer is
+    /// the one of the loss.
     ///
     /// # Errors
     /// When there are no samples, their shapes do not fit the network or each other, or a label is no class.
@@ -50,6 +52,8 @@ pub(super) struct Pass {
     labels: Vec<usize>,
     /// Row-major `[batch, features]`: the input, then each layer's output.
     activations: Vec<Vec<f32>>,
+    /// What each layer's activation was applied to, `[batch, out]`, where its derivative cannot do without.
+    sums: Vec<Vec<f32>>,
     /// The gradient by a layer's output and by its input, `[batch, features]`.
     deltas: [Vec<f32>; 2],
     pub(super) gradients: Gradients,
@@ -59,6 +63,10 @@ impl Pass {
     pub(super) fn new(mlp: &DenseMlp, max_batch: usize) -> Self {
         let mut activations = vec![vec![0.0; max_batch * mlp.inputs()]];
         activations.extend(mlp.layers.iter().map(|layer| vec![0.0; max_batch * layer.shape().0]));
+        let sums = mlp.layers.iter().map(|layer| {
+            let len = if needs_sums(layer.activation) { max_batch * layer.shape().0 } else { 0 };
+            vec![0.0; len]
+        });
         let widest = mlp.layers.iter().map(|layer| layer.shape().0.max(layer.shape().1)).max().unwrap_or(0);
         let gradients = mlp.layers.iter().map(|layer| LayerGradient {
             weight: Array2::zeros(layer.weight.dim()),
@@ -68,6 +76,7 @@ impl Pass {
             batch: 0,
             labels: Vec::with_capacity(max_batch),
             activations,
+            sums: sums.collect(),
             deltas: [vec![0.0; max_batch * widest], vec![0.0; max_batch * widest]],
             gradients: Gradients { layers: gradients.collect() },
         }
@@ -95,9 +104,15 @@ impl Pass {
             let target = MatMut::from_row_major_slice_mut(output, batch, out);
             multiply(target, input, weight(&layer.weight).transpose());
             for row in output.chunks_exact_mut(out) {
-                row.iter_mut().zip(&layer.bias).for_each(|(value, &bias)| {
-                    *value = layer.activation.apply(*value + bias);
-                });
+                row.iter_mut().zip(&layer.bias).for_each(|(value, &bias)| *value += bias);
+            }
+            if needs_sums(layer.activation) {
+                self.sums[index][..batch * out].copy_from_slice(output);
+            }
+            // A softmax comes with the loss.
+            if layer.activation != Activation::Softmax {
+                let (activation, values) = (layer.activation, output);
+                Isa::widest().run(Activate { activation, values, features: out, by_features: false });
             }
         }
         let loss = self.softmax(mlp.outputs());
@@ -105,7 +120,7 @@ impl Pass {
         loss
     }
 
-    /// The mean cross-entropy of the outputs; its gradient by them goes to the first delta.
+    /// The mean cross-entropy of the logits; its gradient by them goes to the first delta.
     fn softmax(&mut self, classes: usize) -> f64 {
         let logits = self.activations[self.activations.len() - 1].chunks_exact(classes);
         let deltas = self.deltas[0].chunks_exact_mut(classes);
@@ -132,14 +147,7 @@ impl Pass {
         for (index, layer) in mlp.layers.iter().enumerate().rev() {
             let (out, inputs) = layer.shape();
             let delta = &mut by_output[..batch * out];
-            let output = &self.activations[index + 1];
-            match layer.activation {
-                Activation::Identity => {}
-                // Where the output is 0 the input was not above it; there the gradient is 0 by convention.
-                Activation::Relu => delta.iter_mut().zip(output).for_each(|(delta, &output)| {
-                    *delta = if output > 0.0 { *delta } else { 0.0 };
-                }),
-            }
+            derive(layer.activation, delta, &self.activations[index + 1], &self.sums[index]);
             let gradient = &mut self.gradients.layers[index];
             gradient.bias.fill(0.0);
             for row in delta.chunks_exact(out) {
@@ -158,6 +166,54 @@ impl Pass {
                 std::mem::swap(by_output, by_input);
             }
         }
+    }
+}
+
+/// Whether a derivative is not a function of the activation's output alone.
+fn needs_sums(activation: Activation) -> bool {
+    match activation {
+        Activation::Gelu | Activation::GeluTanh => true,
+        // Outputs have one sign on both sides of 0.
+        Activation::LeakyRelu(slope) => slope < 0.0,
+        _ => false,
+    }
+}
+
+/// From the gradient by an activation's outputs to that by its inputs, the `sums`, which are there if
+/// [`needs_sums`] says so.
+fn derive(activation: Activation, delta: &mut [f32], outputs: &[f32], sums: &[f32]) {
+    /// 1/√(2π).
+    const DENSITY: f32 = 0.398_942_3;
+    let by_output = |delta: &mut [f32], factor: fn(f32) -> f32| {
+        delta.iter_mut().zip(outputs).for_each(|(delta, &y)| *delta *= factor(y));
+    };
+    // Both GELUs are x·P(x); the factor is P + x·P′, of x and P. P(0) is ½.
+    let by_share = |delta: &mut [f32], factor: fn(f32, f32) -> f32| {
+        for (delta, (&y, &x)) in delta.iter_mut().zip(outputs.iter().zip(sums)) {
+            *delta *= factor(x, if x == 0.0 { 0.5 } else { y / x });
+        }
+    };
+    match activation {
+        // The loss has the derivative of the softmax in it.
+        Activation::Identity | Activation::Softmax => {}
+        // Where the output is 0 the input was not above it; there the gradient is 0 by convention.
+        Activation::Relu => delta.iter_mut().zip(outputs).for_each(|(delta, &y)| {
+            *delta = if y > 0.0 { *delta } else { 0.0 };
+        }),
+        Activation::LeakyRelu(slope) => {
+            let signs = if slope < 0.0 { sums } else { outputs };
+            delta.iter_mut().zip(signs).for_each(|(delta, &sign)| {
+                *delta = if sign > 0.0 { *delta } else { slope * *delta };
+            });
+        }
+        Activation::Sigmoid => by_output(delta, |y| y * (1.0 - y)),
+        Activation::Tanh => by_output(delta, |y| 1.0 - y * y),
+        Activation::Gelu => by_share(delta, |x, share| share + x * DENSITY * (-0.5 * x * x).exp()),
+        Activation::GeluTanh => by_share(delta, |x, share| {
+            // P is the sigmoid of 2u, with u = √(2/π)·(x + 0.044715·x³), and √(2/π) = 2/√(2π).
+            let slope = 4.0 * DENSITY * (1.0 + 3.0 * 0.044_715 * x * x);
+            share + x * share * (1.0 - share) * slope
+        }),
     }
 }
 

@@ -35,7 +35,7 @@ pub fn save(mlp: &SparseMlp, path: impl AsRef<Path>) -> Result<()> {
         push("shape", Tensor::new(Dtype::I64, [out, inputs].map(|size| (size as i64).to_le_bytes())));
         push("bias", Tensor::floats(&layer.bias().to_vec()));
     }
-    let activations: Vec<_> = mlp.layers().iter().map(|layer| layer.activation().name()).collect();
+    let activations: Vec<_> = mlp.layers().iter().map(|layer| layer.activation().to_string()).collect();
     let metadata = HashMap::from(
         [("format", FORMAT), ("version", VERSION), ("activations", &activations.join(","))]
             .map(|(key, value)| (key.to_owned(), value.to_owned())),
@@ -87,7 +87,7 @@ fn read(path: &Path) -> Result<SparseMlp> {
         }
     }
     let layers = metadata("activations").split(',').enumerate().map(|(index, name)| {
-        let activation = Activation::from_name(name).ok_or_else(|| {
+        let activation = name.parse::<Activation>().map_err(|_| {
             let expected = "names of activations, separated by commas";
             Error::new(ErrorKind::Format, operation, "metadata `activations`", expected, format!("{name:?}"))
         })?;

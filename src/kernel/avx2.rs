@@ -59,6 +59,55 @@ impl Vector for Lanes {
         Self(unsafe { _mm256_max_ps(_mm256_setzero_ps(), self.0) })
     }
 
+    #[inline(always)]
+    unsafe fn mul(self, factor: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_mul_ps(self.0, factor.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn div(self, divisor: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_div_ps(self.0, divisor.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn at_least(self, bound: Self) -> Self {
+        // As in `relu`.
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_max_ps(bound.0, self.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn if_below(self, bound: Self, then: Self, otherwise: Self) -> Self {
+        // SAFETY: see `splat`.
+        unsafe {
+            let below = _mm256_cmp_ps::<_CMP_LT_OQ>(self.0, bound.0);
+            Self(_mm256_blendv_ps(otherwise.0, then.0, below))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scale(self, n: Self) -> Self {
+        // In two steps, as 2ⁿ may be no normal number; only the second can round.
+        // SAFETY: see `splat`.
+        unsafe {
+            let n = _mm256_cvtps_epi32(n.0);
+            let half = _mm256_srai_epi32::<1>(n);
+            let [first, second] = [half, _mm256_sub_epi32(n, half)].map(|n| {
+                let exponent = _mm256_add_epi32(n, _mm256_set1_epi32(127));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+            });
+            Self(_mm256_mul_ps(_mm256_mul_ps(self.0, first), second))
+        }
+    }
+
     type Index = __m256i;
 
     #[inline(always)]

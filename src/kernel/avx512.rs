@@ -59,6 +59,46 @@ impl Vector for Lanes {
         Self(unsafe { _mm512_max_ps(_mm512_setzero_ps(), self.0) })
     }
 
+    #[inline(always)]
+    unsafe fn mul(self, factor: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_mul_ps(self.0, factor.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn div(self, divisor: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_div_ps(self.0, divisor.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn at_least(self, bound: Self) -> Self {
+        // As in `relu`.
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_max_ps(bound.0, self.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn if_below(self, bound: Self, then: Self, otherwise: Self) -> Self {
+        // SAFETY: see `splat`.
+        unsafe {
+            let below = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, bound.0);
+            Self(_mm512_mask_blend_ps(below, otherwise.0, then.0))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scale(self, n: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_scalef_ps(self.0, n.0) })
+    }
+
     type Index = __m512i;
 
     #[inline(always)]

@@ -4,7 +4,8 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use crate::Activation;
+use super::{Activate, is_fused};
+use crate::{Activation, Isa};
 
 /// `c = a·b`, with views of any strides, on some threads of the current rayon pool.
 ///
@@ -36,9 +37,9 @@ fn mat_mut(mut view: ArrayViewMut2<'_, f32>) -> MatMut<'_, f32> {
     unsafe { MatMut::from_raw_parts_mut(view.as_mut_ptr(), rows, columns, strides[0], strides[1]) }
 }
 
-/// Adds the bias to a product and applies the activation: `y` is `[batch, out]`, fastest where samples or features are
-/// contiguous.
-pub(crate) fn finish(mut y: ArrayViewMut2<'_, f32>, bias: &[f32], activation: Activation) {
+/// Adds the bias to a product and applies the activation: `y` is `[batch, out]`, fastest where it is row-major or
+/// feature-major. What is not the identity or ReLU takes a second pass.
+pub(crate) fn finish(mut y: ArrayViewMut2<'_, f32>, bias: &[f32], activation: Activation, isa: Isa) {
     if y.strides()[1] == 1 {
         for mut row in y.rows_mut() {
             match row.as_slice_mut() {
@@ -54,6 +55,21 @@ pub(crate) fn finish(mut y: ArrayViewMut2<'_, f32>, bias: &[f32], activation: Ac
             }
         }
     }
+    if is_fused(activation) {
+        return;
+    }
+    let features = bias.len();
+    if let Some(values) = y.as_slice_mut() {
+        isa.run(Activate { activation, values, features, by_features: false });
+    } else if let Some(values) = y.view_mut().reversed_axes().as_slice_mut() {
+        isa.run(Activate { activation, values, features, by_features: true });
+    } else {
+        for mut row in y.rows_mut() {
+            let mut values = row.to_vec();
+            isa.run(Activate { activation, values: &mut values, features, by_features: false });
+            row.iter_mut().zip(values).for_each(|(place, value)| *place = value);
+        }
+    }
 }
 
 fn each<'a>(
@@ -63,9 +79,9 @@ fn each<'a>(
 ) {
     // One loop an activation, so that each of them vectorises.
     match activation {
-        Activation::Identity => values.zip(biases).for_each(|(value, bias)| *value += bias),
         Activation::Relu => {
             values.zip(biases).for_each(|(value, bias)| *value = Activation::Relu.apply(*value + bias));
         }
+        _ => values.zip(biases).for_each(|(value, bias)| *value += bias),
     }
 }

@@ -69,8 +69,13 @@ impl Isa {
     pub fn detect() -> Result<Self> {
         match std::env::var_os(Self::VARIABLE) {
             Some(name) if !name.is_empty() => Self::from_name(&name.to_string_lossy()),
-            _ => Ok(Self::available().last().unwrap_or(Self::portable())),
+            _ => Ok(Self::widest()),
         }
+    }
+
+    /// The widest instruction set of this CPU.
+    pub(crate) fn widest() -> Self {
+        Self::available().last().unwrap_or(Self::portable())
     }
 
     /// The set of a name (`portable`, `avx2`, `avx512`), if this CPU has it.

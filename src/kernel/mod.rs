@@ -1,14 +1,16 @@
 //! The inner loops, and the only `unsafe` code of the crate.
 //!
 //! Each algorithm is written once, as a [`Task`] over the small [`Vector`] trait: `spmm_panel` for batches,
-//! `spmv_lookup` for a few samples, `spmv_csr` for one, `transpose` between the caller's layout and the kernels'. (The dense product is faer's: `gemm`.) An
-//! instruction set is one file that names its intrinsics (`avx512`, `avx2`) or spells them out in plain Rust
+//! `spmv_lookup` for a few samples, `spmv_csr` for one, `transpose` between the caller's layout and the kernels', and
+//! `activate` for what comes after. (The dense product is faer's: `gemm`.) An instruction set is one file that names its
+//! intrinsics (`avx512`, `avx2`) or spells them out in plain Rust
 //! (`portable`), and one arm in [`Isa::run`]. NEON would be one more of each.
 //!
 //! Nothing in here allocates, starts threads or reads files. What a task may assume of a packed matrix, that
 //! matrix's constructor has checked; what it assumes of the slices, its `run` asserts.
 #![allow(unsafe_code)]
 
+mod activate;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -23,6 +25,7 @@ mod spmv_lookup;
 mod transpose;
 mod vector;
 
+pub(crate) use activate::{Activate, is_fused};
 #[cfg(feature = "dense")]
 pub(crate) use gemm::{finish, gemm};
 pub use isa::Isa;

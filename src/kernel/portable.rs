@@ -49,6 +49,47 @@ impl Vector for Lanes {
         Self(self.0.map(|lane| if lane < 0.0 { 0.0 } else { lane }))
     }
 
+    #[inline(always)]
+    unsafe fn mul(self, factor: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] * factor.0[lane]))
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] - other.0[lane]))
+    }
+
+    #[inline(always)]
+    unsafe fn div(self, divisor: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] / divisor.0[lane]))
+    }
+
+    #[inline(always)]
+    unsafe fn at_least(self, bound: Self) -> Self {
+        Self(std::array::from_fn(
+            |lane| if self.0[lane] < bound.0[lane] { bound.0[lane] } else { self.0[lane] },
+        ))
+    }
+
+    #[inline(always)]
+    unsafe fn if_below(self, bound: Self, then: Self, otherwise: Self) -> Self {
+        let (x, then, otherwise) = (self.0, then.0, otherwise.0);
+        Self(std::array::from_fn(|lane| if x[lane] < bound.0[lane] { then[lane] } else { otherwise[lane] }))
+    }
+
+    #[inline(always)]
+    unsafe fn scale(self, n: Self) -> Self {
+        // In two steps, as 2ⁿ may be no normal number; only the second can round. The sum with 1.5·2²³ has n in its
+        // lowest bits: a cast that saturates would be slower.
+        const WHOLE: f32 = 12_582_912.0;
+        let power = |n: i32| f32::from_bits(((n + 127) << 23).cast_unsigned());
+        Self(std::array::from_fn(|lane| {
+            let n = (n.0[lane] + WHOLE).to_bits().cast_signed() - WHOLE.to_bits().cast_signed();
+            let half = n >> 1;
+            self.0[lane] * power(half) * power(n - half)
+        }))
+    }
+
     type Index = [u32; LANES];
 
     #[inline(always)]

@@ -13,6 +13,7 @@ pub(crate) struct SpmmPanel<'a> {
     pub(crate) panels: Range<usize>,
     /// `[out]`.
     pub(crate) bias: &'a [f32],
+    /// Applied if it [is fused](super::is_fused).
     pub(crate) activation: Activation,
     /// Samples of the tile: one to four times the lanes of the instruction set.
     pub(crate) samples: usize,

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::activate::fused;
 use super::{Task, Vector};
 use crate::Activation;
 use crate::format::CsrMatrix;
@@ -11,6 +12,7 @@ pub(crate) struct SpmvCsr<'a> {
     pub(crate) matrix: &'a CsrMatrix,
     /// `[out]`.
     pub(crate) bias: &'a [f32],
+    /// Applied if it [is fused](super::is_fused).
     pub(crate) activation: Activation,
     /// `[in]`.
     pub(crate) x: &'a [f32],
@@ -30,7 +32,7 @@ impl Task for SpmvCsr<'_> {
         assert_eq!(self.y.len(), rows, "y is [out]");
         for (row, (y, &bias)) in self.y.iter_mut().zip(self.bias).enumerate() {
             // SAFETY: `row` is a row, and `x` has been measured.
-            *y = self.activation.apply(unsafe { Self::row::<V>(self.matrix, row, bias, self.x) });
+            *y = fused(self.activation, unsafe { Self::row::<V>(self.matrix, row, bias, self.x) });
         }
     }
 }

@@ -1,6 +1,8 @@
 //! `Y = activation(W·X + bias)` for a few samples, `W` packed in [slots for lookup](LookupMatrix).
 
+use super::activate::fused;
 use super::spmv_csr::dot;
+use super::vector::MAX_LANES;
 use super::{SpmvCsr, Task, Vector};
 use crate::Activation;
 use crate::format::{CsrMatrix, LookupMatrix};
@@ -13,6 +15,7 @@ pub(crate) struct SpmvLookup<'a> {
     pub(crate) exact: &'a CsrMatrix,
     /// `[out]`.
     pub(crate) bias: &'a [f32],
+    /// Applied if it [is fused](super::is_fused).
     pub(crate) activation: Activation,
     pub(crate) samples: usize,
     /// `[samples, x_stride]`, of which each sample's first `in` are its features; readable to whole panels.
@@ -29,9 +32,6 @@ const SUMS: usize = 4;
 /// How many values before it needs them a chunk asks for them: each is read once, so a large matrix comes from the third
 /// level of the cache or from memory at every pass.
 const AHEAD: usize = 1024;
-
-/// Rows of the widest chunk.
-const MAX_LANES: usize = 16;
 
 impl Task for SpmvLookup<'_> {
     #[inline(always)]
@@ -199,8 +199,8 @@ impl SpmvLookup<'_> {
                 if let (Some(row), true) = (self.matrix.chunks()[index].neighbours, sums.all_finite()) {
                     let sums = sums.add(V::load(self.bias, row));
                     let y = match self.activation {
-                        Activation::Identity => sums,
                         Activation::Relu => sums.relu(),
+                        _ => sums,
                     };
                     y.store(self.y, sample * self.y_stride + row);
                     continue;
@@ -216,7 +216,7 @@ impl SpmvLookup<'_> {
                     let bias = V::read(self.bias, row);
                     let exact = !sum.is_finite();
                     let sum = if exact { SpmvCsr::row::<V>(self.exact, row, bias, x) } else { sum + bias };
-                    self.y[sample * self.y_stride + row] = self.activation.apply(sum);
+                    self.y[sample * self.y_stride + row] = fused(self.activation, sum);
                 }
             }
         }

@@ -1,5 +1,8 @@
 //! What an algorithm needs of an instruction set.
 
+/// Lanes of the widest vector.
+pub(super) const MAX_LANES: usize = 16;
+
 /// A register of f32 lanes.
 ///
 /// The portable implementation checks every access to memory; the others do not. So the portable kernels are sound
@@ -43,6 +46,42 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// See [`splat`](Self::splat).
     unsafe fn relu(self) -> Self;
+
+    /// `self · factor`, rounded.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    unsafe fn mul(self, factor: Self) -> Self;
+
+    /// `self − other`.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    unsafe fn sub(self, other: Self) -> Self;
+
+    /// `self / divisor`.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    unsafe fn div(self, divisor: Self) -> Self;
+
+    /// `bound` where a lane is below it, else the lane; so NaN stays NaN, and a bound of NaN is none.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    unsafe fn at_least(self, bound: Self) -> Self;
+
+    /// In each lane `then` where `self < bound`, else `otherwise`: also where either is NaN.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    unsafe fn if_below(self, bound: Self, then: Self, otherwise: Self) -> Self;
+
+    /// `self · 2ⁿ`, rounded once, for lanes in [½, 2] and whole numbers n from −250 to 128.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    unsafe fn scale(self, n: Self) -> Self;
 
     /// Asks for the cache line of `memory[at]`, if there is one. It is only a hint: any `at` will do.
     ///

@@ -10,7 +10,7 @@ use ndarray::{Array2, ArrayViewMut2};
 use super::tile::Tile;
 use crate::csr::{self, Csr};
 use crate::format::{CsrMatrix, LookupMatrix, PanelMatrix};
-use crate::kernel::{SpmmPanel, SpmvCsr, SpmvLookup};
+use crate::kernel::{Activate, SpmmPanel, SpmvCsr, SpmvLookup, is_fused};
 #[cfg(feature = "dense")]
 use crate::kernel::{finish, gemm};
 use crate::plan::{Format, Profile};
@@ -40,7 +40,7 @@ impl SparseLinear {
     /// fastest kernels of this CPU (see [`Isa::detect`]).
     ///
     /// # Errors
-    /// When the CSR breaks its invariants, the bias has another length, or `TOMBOLA_ISA` names an instruction set
+    /// When the CSR breaks its invariants, the bias has another length, a slope is not finite, or `TOMBOLA_ISA` names an instruction set
     /// that this CPU lacks.
     pub fn new(weight: Csr, bias: Option<Array1<f32>>, activation: Activation) -> Result<Self> {
         Self::with_isa(weight, bias, activation, Isa::detect()?)
@@ -49,13 +49,14 @@ impl SparseLinear {
     /// [`new`](Self::new) with the kernels of a given instruction set.
     ///
     /// # Errors
-    /// When the CSR breaks its invariants or the bias has another length.
+    /// When the CSR breaks its invariants, the bias has another length or a slope is not finite.
     pub fn with_isa(
         weight: Csr,
         bias: Option<Array1<f32>>,
         activation: Activation,
         isa: Isa,
     ) -> Result<Self> {
+        activation.check("SparseLinear::new")?;
         let matrix = CsrMatrix::new(weight)?;
         let out = matrix.shape().0;
         let bias = bias.unwrap_or_else(|| Array1::zeros(out));
@@ -203,6 +204,12 @@ impl SparseLinear {
                 }
             }
         }
+        if !is_fused(activation) {
+            for y in y.chunks_exact_mut(stride).take(samples) {
+                let values = &mut y[..out];
+                self.isa.run(Activate { activation, values, features: out, by_features: false });
+            }
+        }
     }
 
     /// The layer on a tile of samples: `x` is `[in, samples]`, `y` is `[out, samples]`.
@@ -229,8 +236,13 @@ impl SparseLinear {
     }
 
     fn forward_panels(&self, panels: Range<usize>, samples: usize, x: &[f32], y: &mut [f32]) {
-        let (matrix, bias) = (self.panels(), self.bias_slice());
-        self.isa.run(SpmmPanel { matrix, panels, bias, activation: self.activation, samples, x, y });
+        let (matrix, bias, activation) = (self.panels(), self.bias_slice(), self.activation);
+        let complete = panels.end == matrix.panels().len();
+        self.isa.run(SpmmPanel { matrix, panels, bias, activation, samples, x, y });
+        if complete && !is_fused(activation) {
+            let features = self.shape().0;
+            self.isa.run(Activate { activation, values: y, features, by_features: true });
+        }
     }
 
     /// The layer on a whole batch, by the dense product on some threads of the current rayon pool. What a pruned weight
@@ -252,15 +264,15 @@ impl SparseLinear {
             self.dense().t()
         };
         gemm(y.view_mut(), x, weight, threads);
-        finish(y.view_mut(), self.bias_slice(), self.activation);
+        finish(y.view_mut(), self.bias_slice(), self.activation, self.isa);
         let nans = y.fold(false, |nans, value| nans | value.is_nan());
         for (x, mut y) in x.rows().into_iter().zip(y.rows_mut()).filter(|_| nans) {
             if y.iter().any(|value| value.is_nan()) {
-                let (x_row, y_row) = (&mut before[..x.len()], &mut after[..y.len()]);
-                x_row.iter_mut().zip(&x).for_each(|(place, &value)| *place = value);
-                let (matrix, bias, activation) = (&self.matrix, self.bias_slice(), self.activation);
-                self.isa.run(SpmvCsr { matrix, bias, activation, x: x_row, y: y_row });
-                y.iter_mut().zip(y_row).for_each(|(place, value)| *place = *value);
+                let stride = x.len().max(y.len());
+                let (before, after) = (&mut before[..stride], &mut after[..stride]);
+                before.iter_mut().zip(&x).for_each(|(place, &value)| *place = value);
+                self.forward_rows(Format::Csr, 1, stride, before, after);
+                y.iter_mut().zip(after).for_each(|(place, value)| *place = *value);
             }
         }
     }

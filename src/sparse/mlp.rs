@@ -37,8 +37,8 @@ impl SparseMlp {
     /// A chain of layers, first to last.
     ///
     /// # Errors
-    /// When there is no layer, a layer takes another count of features than the one before it gives, or the layers
-    /// are for different instruction sets.
+    /// When there is no layer, a layer takes another count of features than the one before it gives, one before the
+    /// last has a softmax, or the layers are for different instruction sets.
     pub fn new(layers: Vec<SparseLinear>) -> Result<Self> {
         let operation = "SparseMlp::new";
         let Some(first) = layers.first() else {
@@ -46,6 +46,7 @@ impl SparseMlp {
         };
         let isa = first.isa();
         for (index, pair) in layers.windows(2).enumerate() {
+            pair[0].activation().check_hidden(operation, index)?;
             let (gives, takes) = (pair[0].shape().0, pair[1].shape().1);
             let subject = format!("weight of layer {}", index + 1);
             if gives != takes {
@@ -239,7 +240,7 @@ impl SparseMlp {
         for (index, (layer, choice)) in self.layers.iter().zip(plan.choices()).enumerate() {
             let (out, inputs) = layer.shape();
             let density = 100.0 * layer.kept() as f64 / (out * inputs) as f64;
-            let (kept, activation) = (layer.kept(), layer.activation().name());
+            let (kept, activation) = (layer.kept(), layer.activation());
             let mut line = format!(
                 "layer {index}: {out}×{inputs}, {kept} weights ({density:.1}%), {activation}: {choice} in about {}",
                 duration(plan.seconds(index))

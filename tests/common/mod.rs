@@ -19,7 +19,8 @@ pub struct Layer {
 ///
 /// A sum of n products, in any order and fused or not, is off by at most γₙ·Σ|w||x| with γₙ = n·u/(1 − n·u) and
 /// u = 2⁻²⁴ (Higham, *Accuracy and Stability of Numerical Algorithms*, §3.1); the bias is one more term and the
-/// product one more rounding. Errors that come in pass through with Σ|w|·e. ReLU makes none larger.
+/// product one more rounding. Errors that come in pass through with Σ|w|·e, and through the activation as
+/// [`activation_error`] says.
 pub fn reference(layers: &[Layer], x: ArrayView2<'_, f32>) -> (Array2<f64>, Array2<f64>) {
     let mut values = x.mapv(f64::from);
     let mut errors = Array2::<f64>::zeros(x.dim());
@@ -41,18 +42,130 @@ pub fn reference(layers: &[Layer], x: ArrayView2<'_, f32>) -> (Array2<f64>, Arra
                 }
                 let unit = 2.0_f64.powi(-24);
                 let gamma = terms * unit / (1.0 - terms * unit);
-                next[(sample, row)] = match layer.activation {
-                    Activation::Relu if sum < 0.0 => 0.0,
-                    _ => sum,
-                };
+                next[(sample, row)] = sum;
                 // The smallest subnormal for each term, where products underflow.
                 next_errors[(sample, row)] = gamma * magnitude + carried + terms * 2.0_f64.powi(-149);
             }
+            let (mut values, mut errors) = (next.row_mut(sample), next_errors.row_mut(sample));
+            let sums = values.to_vec();
+            activate(layer.activation, values.as_slice_mut().unwrap());
+            activation_error(
+                layer.activation,
+                &sums,
+                values.as_slice().unwrap(),
+                errors.as_slice_mut().unwrap(),
+            );
         }
         (values, errors) = (next, next_errors);
     }
     (values, errors)
 }
+
+/// An activation of the outputs of one sample, in f64 from its definition.
+pub fn activate(activation: Activation, values: &mut [f64]) {
+    let logistic = |x: f64| if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) };
+    let limit = |x: f64, y: f64| if x == f64::NEG_INFINITY { 0.0 } else { y };
+    let function = |x: f64| match activation {
+        Activation::Identity => x,
+        Activation::Relu => {
+            if x < 0.0 {
+                0.0
+            } else {
+                x
+            }
+        }
+        Activation::LeakyRelu(slope) => {
+            if x < 0.0 {
+                f64::from(slope) * x
+            } else {
+                x
+            }
+        }
+        Activation::Gelu => limit(x, 0.5 * x * erfc(-x * std::f64::consts::FRAC_1_SQRT_2)),
+        // (1 + tanh u)/2 is the logistic function of 2u.
+        Activation::GeluTanh => {
+            let u = std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044715 * x * x * x);
+            limit(x, x * logistic(2.0 * u))
+        }
+        Activation::Sigmoid => logistic(x),
+        Activation::Tanh => x.tanh(),
+        _ => unreachable!("{activation} is no function of one value"),
+    };
+    if activation == Activation::Softmax {
+        let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        values.iter_mut().for_each(|value| *value = (*value - max).exp());
+        let sum: f64 = values.iter().sum();
+        values.iter_mut().for_each(|value| *value /= sum);
+    } else {
+        values.iter_mut().for_each(|value| *value = function(*value));
+    }
+}
+
+/// 1 − erf, to a relative 10⁻¹²: the series of erf for small x (Abramowitz & Stegun 7.1.6), the continued fraction
+/// for large (7.1.14), which is accurate where erf is all but 1.
+pub fn erfc(x: f64) -> f64 {
+    let scale = (-x * x).exp() / std::f64::consts::PI.sqrt();
+    if x < 0.0 {
+        2.0 - erfc(-x)
+    } else if x < 2.0 {
+        let (mut term, mut sum) = (x, 0.0);
+        for n in 1..60 {
+            sum += term;
+            term *= 2.0 * x * x / f64::from(2 * n + 1);
+        }
+        1.0 - 2.0 * scale * sum
+    } else if x.is_finite() {
+        scale / (1..150).rev().fold(x, |tail, n| x + 0.5 * f64::from(n) / tail)
+    } else {
+        scale // 0, or NaN
+    }
+}
+
+/// From bounds on the errors of the `sums` to bounds on the errors of an activation's values.
+fn activation_error(activation: Activation, sums: &[f64], values: &[f64], errors: &mut [f64]) {
+    // The largest slope; the largest error of its own in units in the last place, and absolute.
+    let (slope, ulps, absolute) = match activation {
+        Activation::Identity | Activation::Relu => (1.0, 0.0, 0.0),
+        Activation::LeakyRelu(slope) => (f64::from(slope.abs()).max(1.0), 0.5, 0.0),
+        Activation::Gelu => (1.13, 7.0, 0.0),
+        Activation::GeluTanh => (1.13, 5.0, 5e-8),
+        Activation::Sigmoid => (0.25, 5.0, 0.0),
+        Activation::Tanh => (1.0, 5.0, 0.0),
+        // When logits move by at most e, so does the logarithm of the sum of their exponentials, and the logarithm of a
+        // share by at most 2e: the share itself by p·(exp(2e) − 1). An exponential of x − max is off by the rounding
+        // of that difference and two units in the last place, a sum by 32 terms and the lanes.
+        Activation::Softmax => {
+            let error = errors.iter().copied().fold(0.0, f64::max);
+            let max = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let spread = sums.iter().map(|sum| max - sum).fold(0.0, f64::max);
+            let own = (80.0 + 2.0 * spread) * 2.0_f64.powi(-24);
+            for (error_of, &value) in errors.iter_mut().zip(values) {
+                *error_of = value * (2.0 * error).exp_m1() * (1.0 + own) + own * value + 2.0_f64.powi(-149);
+            }
+            return;
+        }
+        _ => unreachable!("{activation} has no bound"),
+    };
+    for (error, &value) in errors.iter_mut().zip(values) {
+        let passed = slope * *error;
+        let own = ulps * 2.0_f64.powi(-23) * (value.abs() + passed);
+        *error = passed + own + absolute + if ulps > 0.0 { 2.0_f64.powi(-148) } else { 0.0 };
+    }
+}
+
+/// One of each activation, and of `LeakyRelu` those with an odd slope.
+pub const ACTIVATIONS: [Activation; 10] = [
+    Activation::Identity,
+    Activation::Relu,
+    Activation::LeakyRelu(Activation::LEAKY_SLOPE),
+    Activation::LeakyRelu(-1.5),
+    Activation::LeakyRelu(1.0e-40),
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::Softmax,
+];
 
 /// Fails with the first output that is further from the reference than its bound.
 pub fn assert_within(what: &str, y: ArrayView2<'_, f32>, (values, bounds): &(Array2<f64>, Array2<f64>)) {
