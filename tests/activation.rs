@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{ACTIVATIONS, Layer, activate, assert_within, erfc, isas, noise, noise_matrix, reference};
+use common::{
+    ACTIVATIONS, activate, assert_within, erfc, every_kernel, isas, layer, noise_matrix, reference,
+};
 use ndarray::{Array2, Axis, array, s};
 use tombola::{Activation, Csr, ErrorKind, Isa, Mask, SparseLinear, SparseMlp};
 
@@ -134,16 +136,6 @@ fn limits_are_pytorchs_or_better() {
     }
 }
 
-fn layer(out: usize, inputs: usize, density: f64, activation: Activation, seed: u64) -> Layer {
-    let mut bias = noise(seed + 1);
-    Layer {
-        weight: noise_matrix(out, inputs, seed),
-        mask: Mask::random((out, inputs), 1.0 - density, seed).unwrap(),
-        bias: (0..out).map(|_| bias()).collect(),
-        activation,
-    }
-}
-
 #[test]
 fn networks_of_every_activation() {
     for activation in ACTIVATIONS {
@@ -153,16 +145,11 @@ fn networks_of_every_activation() {
             layer(33, 70, 0.5, hidden, 2), // an odd last group, a rest of a vector
             layer(13, 33, 0.5, activation, 3),
         ];
-        for isa in isas() {
-            let sparse = layers.iter().map(|layer| {
-                let csr = layer.mask.apply(layer.weight.view()).unwrap();
-                SparseLinear::with_isa(csr, Some(layer.bias.clone().into()), layer.activation, isa).unwrap()
-            });
-            let mlp = SparseMlp::new(sparse.collect()).unwrap();
+        for (what, mlp) in every_kernel(&layers) {
             for batch in [1, 2, 4, 17, 64, 130] {
                 let x = noise_matrix(batch, 90, 4);
                 let y = mlp.forward(x.view()).unwrap();
-                let what = format!("{isa}, batch {batch}, {}", mlp.explain(batch));
+                let what = format!("{what}, batch {batch}, {}", mlp.explain(batch));
                 assert_within(&what, y.view(), &reference(&layers, x.view()));
             }
         }

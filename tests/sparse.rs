@@ -2,46 +2,11 @@
 
 mod common;
 
-use common::{Layer, assert_within, bits, isas, noise, noise_matrix, reference};
+use common::{Layer, assert_within, bits, every_kernel, isas, layer, noise_matrix, reference, sparse};
 use ndarray::{Array1, Array2, ArrayView2, Axis, array, s};
 use proptest::prelude::*;
-use tombola::plan::{Format, Plan};
+use tombola::plan::Format;
 use tombola::{Activation, Csr, ErrorKind, Isa, Mask, SparseLinear, SparseMlp};
-
-fn layer(out: usize, inputs: usize, density: f64, activation: Activation, seed: u64) -> Layer {
-    let keep = (density * (out * inputs) as f64).round() as usize;
-    let mut bias = noise(seed + 1);
-    Layer {
-        weight: noise_matrix(out, inputs, seed),
-        mask: Mask::random_count((out, inputs), keep, seed).unwrap(),
-        bias: (0..out).map(|_| bias()).collect(),
-        activation,
-    }
-}
-
-fn sparse(layers: &[Layer], isa: Isa) -> SparseMlp {
-    let layers = layers.iter().map(|layer| {
-        let csr = layer.mask.apply(layer.weight.view()).unwrap();
-        SparseLinear::with_isa(csr, Some(layer.bias.clone().into()), layer.activation, isa).unwrap()
-    });
-    SparseMlp::new(layers.collect()).unwrap()
-}
-
-/// The network as it is planned, and all in one format, for each instruction set of this machine and each format that
-/// it runs.
-fn every_kernel(layers: &[Layer]) -> Vec<(String, SparseMlp)> {
-    let mut mlps = Vec::new();
-    for isa in isas() {
-        let mlp = sparse(layers, isa);
-        for format in Format::ALL {
-            if let Ok(plan) = Plan::uniform(&mlp, 1, format) {
-                mlps.push((format!("{isa}, {format:?}"), mlp.clone().with_plan(plan).unwrap()));
-            }
-        }
-        mlps.push((format!("{isa}, as planned"), mlp));
-    }
-    mlps
-}
 
 /// The one body for every kernel: all of them agree with the reference within its bound, in a fresh and in a used
 /// workspace, and give the same bits in both.
@@ -109,9 +74,10 @@ proptest! {
     #[test]
     fn any_layer(
         out in 1..600_usize, inputs in 1..900_usize, batch in 1..130_usize, density in 0.0..=1.0_f64, seed: u64,
+        activation in prop::sample::select(&common::ACTIVATIONS[..]),
     ) {
         // The square, so that half of the cases are as sparse as tickets are.
-        let layer = layer(out, inputs, density * density, Activation::Relu, seed >> 1);
+        let layer = layer(out, inputs, density * density, activation, seed >> 1);
         check(&[layer], noise_matrix(batch, inputs, seed).view());
     }
 }

@@ -5,7 +5,8 @@ use std::io::Write;
 use std::sync::Once;
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
-use tombola::{Activation, Isa, Mask};
+use tombola::plan::{Format, Plan};
+use tombola::{Activation, Isa, Mask, SparseLinear, SparseMlp};
 
 /// A layer, as the reference takes it: dense, with a mask beside it.
 pub struct Layer {
@@ -13,6 +14,43 @@ pub struct Layer {
     pub mask: Mask,
     pub bias: Vec<f32>,
     pub activation: Activation,
+}
+
+/// A random layer.
+pub fn layer(out: usize, inputs: usize, density: f64, activation: Activation, seed: u64) -> Layer {
+    let keep = (density * (out * inputs) as f64).round() as usize;
+    let mut bias = noise(seed + 1);
+    Layer {
+        weight: noise_matrix(out, inputs, seed),
+        mask: Mask::random_count((out, inputs), keep, seed).unwrap(),
+        bias: (0..out).map(|_| bias()).collect(),
+        activation,
+    }
+}
+
+/// A network for an instruction set.
+pub fn sparse(layers: &[Layer], isa: Isa) -> SparseMlp {
+    let layers = layers.iter().map(|layer| {
+        let csr = layer.mask.apply(layer.weight.view()).unwrap();
+        SparseLinear::with_isa(csr, Some(layer.bias.clone().into()), layer.activation, isa).unwrap()
+    });
+    SparseMlp::new(layers.collect()).unwrap()
+}
+
+/// The network as it is planned, and all in one format, for each instruction set of this machine and each format that
+/// it runs.
+pub fn every_kernel(layers: &[Layer]) -> Vec<(String, SparseMlp)> {
+    let mut mlps = Vec::new();
+    for isa in isas() {
+        let mlp = sparse(layers, isa);
+        for format in Format::ALL {
+            if let Ok(plan) = Plan::uniform(&mlp, 1, format) {
+                mlps.push((format!("{isa}, {format:?}"), mlp.clone().with_plan(plan).unwrap()));
+            }
+        }
+        mlps.push((format!("{isa}, as planned"), mlp));
+    }
+    mlps
 }
 
 /// The forward pass in f64 loops, and for each output the bound on the error of one computed in f32.
