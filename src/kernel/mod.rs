@@ -1,9 +1,9 @@
 //! The inner loops, and the only `unsafe` code of the crate.
 //!
 //! Each algorithm is written once, as a [`Task`] over the small [`Vector`] trait: `spmm_panel` for batches,
-//! `spmv_lookup` for a few samples, `spmv_csr` for one, `transpose` between the caller's layout and the kernels'. An
-//! instruction set is one file that names its intrinsics (`avx512`, `avx2`) or spells them out in plain Rust
-//! (`portable`), and one arm in [`Isa::run`]. NEON would be one more of each.
+//! `spmv_lookup` for a few samples, `spmv_csr` for one, `transpose` between the caller's layout and the kernels', and
+//! `roof` for what they are held against. An instruction set is one file that names its intrinsics (`avx512`, `avx2`)
+//! or spells them out in plain Rust (`portable`), and one arm in [`Isa::run`]. NEON would be one more of each.
 //!
 //! Nothing in here allocates, starts threads or reads files. What a task may assume of a packed matrix, that
 //! matrix's constructor has checked; what it assumes of the slices, its `run` asserts.
@@ -15,6 +15,7 @@ mod avx2;
 mod avx512;
 mod isa;
 mod portable;
+mod roof;
 mod spmm_panel;
 mod spmv_csr;
 mod spmv_lookup;
@@ -22,6 +23,7 @@ mod transpose;
 mod vector;
 
 pub use isa::Isa;
+pub(crate) use roof::{FmaRoof, LoadRoof};
 pub(crate) use spmm_panel::SpmmPanel;
 pub(crate) use spmv_csr::SpmvCsr;
 pub(crate) use spmv_lookup::SpmvLookup;
