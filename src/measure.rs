@@ -12,7 +12,7 @@ use crate::Isa;
 use crate::kernel::{FmaRoof, LoadRoof};
 
 /// Each sample runs its candidate as often as it takes to fill this time, so that the clock's own cost is nothing.
-const SAMPLE: Duration = Duration::from_micros(200);
+const SAMPLE: Duration = Duration::from_micros(500);
 
 /// The times of one candidate, in seconds per call, round by round.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,17 +56,18 @@ impl fmt::Display for Ratio {
     }
 }
 
-/// Times candidates in turn, `rounds` times over, after one call each to warm up. Returns one timing a candidate, in
-/// their order.
+/// Times candidates in turn, `rounds` times over. Returns one timing a candidate, in their order.
+///
+/// Each sample begins with as many calls that are not timed: they bring back into the caches what the other candidates
+/// drove out of them. Without them a candidate would be slower the more memory it has, and the more others there are.
 pub fn interleaved(rounds: usize, candidates: &mut [&mut dyn FnMut()]) -> Vec<Timing> {
     let calls: Vec<u32> = candidates.iter_mut().map(|candidate| calls_to_fill(SAMPLE, candidate)).collect();
     let mut timings = vec![Timing { rounds: Vec::new() }; candidates.len()];
     for _ in 0..rounds.max(1) {
         for ((candidate, &calls), timing) in candidates.iter_mut().zip(&calls).zip(&mut timings) {
+            (0..calls).for_each(|_| candidate());
             let start = Instant::now();
-            for _ in 0..calls {
-                candidate();
-            }
+            (0..calls).for_each(|_| candidate());
             timing.rounds.push(start.elapsed().as_secs_f64() / f64::from(calls));
         }
     }

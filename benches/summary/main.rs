@@ -20,7 +20,7 @@ use tombola::measure::{Ratio, Timing, interleaved};
 /// Seconds for a case, about; more where contenders are slow.
 const BUDGET: f64 = 2.0;
 /// The fewest and the most rounds of a case.
-const ROUNDS: (f64, f64) = (9.0, 60.0);
+const ROUNDS: (f64, f64) = (7.0, 60.0);
 /// A variant this many times slower than the best of its family does not come to the final.
 const FAR_BEHIND: f64 = 1.4;
 
@@ -83,8 +83,8 @@ fn measure(case: Case) -> Line {
         let best = heat.best(contender.family()).map_or(f64::INFINITY, |(_, timing)| timing.best());
         if timing.best() <= FAR_BEHIND * best {
             finalists.push(*contender);
-            // A sample is not much shorter than half of a millisecond.
-            round += timing.best().max(3e-4);
+            // A sample is half a millisecond or a call, and as much to warm up.
+            round += 2.0 * timing.best().max(7e-4);
         }
     }
     let rounds = (BUDGET / round).clamp(ROUNDS.0, ROUNDS.1);
