@@ -36,10 +36,10 @@ pub fn draw(lines: &[Line], path: &Path) -> Result<(), Box<dyn Error>> {
     let quartiles = |line: &Line| {
         line.speedup(Family::Tombola, Family::Faer).map_or([f64::NAN; 3], |ratio| ratio.quartiles)
     };
-    // Whole powers of two around all that is drawn, the same for all panels.
-    let all = || lines.iter().flat_map(quartiles);
-    let low = all().fold(1.0, f64::min).log2().floor().exp2();
-    let high = all().fold(2.0, f64::max).log2().ceil().exp2();
+    // Whole powers of two around all medians, the same for all panels. A bar that goes beyond ends at the frame.
+    let medians = || lines.iter().map(|line| quartiles(line)[1]);
+    let low = medians().fold(1.0, f64::min).log2().floor().exp2();
+    let high = medians().fold(2.0, f64::max).log2().ceil().exp2();
     let ticks: Vec<f64> =
         std::iter::successors(Some(low), |tick| Some(2.0 * tick)).take_while(|&tick| tick <= high).collect();
 
@@ -62,7 +62,7 @@ pub fn draw(lines: &[Line], path: &Path) -> Result<(), Box<dyn Error>> {
             .margin(6)
             .margin_right(14)
             .x_label_area_size(38)
-            .y_label_area_size(46)
+            .y_label_area_size(54)
             .build_cartesian_2d(x, y)?;
         chart
             .configure_mesh()
@@ -87,8 +87,11 @@ pub fn draw(lines: &[Line], path: &Path) -> Result<(), Box<dyn Error>> {
                 points.iter().map(|&(sparsity, [_, median, _])| (sparsity, median)),
                 colour.stroke_width(2),
             ))?;
-            chart.draw_series(points.iter().map(|&(sparsity, [low, _, high])| {
-                PathElement::new([(sparsity, low), (sparsity, high)], colour.stroke_width(1))
+            chart.draw_series(points.iter().map(|&(sparsity, [bottom, _, top])| {
+                PathElement::new(
+                    [(sparsity, bottom.max(low)), (sparsity, top.min(high))],
+                    colour.stroke_width(1),
+                )
             }))?;
             chart.draw_series(
                 points
