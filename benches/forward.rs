@@ -1,79 +1,67 @@
-//! Whole forward passes: faer in each of its orientations, sprs as a Rust user has it today, and tombola, over batch and
-//! sparsity, on one thread. `cargo bench` runs them; the sparse times include the conversion of the caller's layout,
-//! bias and activation, as the dense times do.
+//! Whole forward passes of every contender, over networks, batches, sparsities and threads, one after another: to look
+//! into one of them (`cargo bench --bench forward -- '1024×1024/batch 64'`) and to see a change from one run to the
+//! next. Ratios between contenders are the `summary` bench's business, which runs them in turn.
 
+mod baselines;
+
+use std::cell::LazyCell;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ndarray::{Array2, Axis};
-use tombola::dense::{DenseInference, DenseMlp, Initialisation, Orientation};
-use tombola::{Activation, Mask};
-
-const NETWORKS: [(&str, &[usize]); 2] =
-    [("LeNet-300-100", &[784, 300, 100, 10]), ("1024x1024", &[1024, 1024])];
-const BATCHES: [usize; 3] = [1, 64, 512];
-const SPARSITIES: [f64; 3] = [0.8, 0.9, 0.95];
+use baselines::{Case, Contender, Family, Model, Network, SPARSITIES, batches, networks};
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 
 fn forward(criterion: &mut Criterion) {
-    for (name, sizes) in NETWORKS {
-        let network =
-            DenseMlp::initialise(sizes, Initialisation::TorchDefault, 1).expect("the sizes are positive");
-        for batch in BATCHES {
-            let mut group = criterion.benchmark_group(format!("{name}/batch {batch}"));
-            group.throughput(Throughput::Elements(batch as u64));
-            let x = Array2::from_shape_fn((batch, network.inputs()), |(i, j)| ((i * 31 + j) as f32).sin());
-            let mut y = Array2::zeros((batch, network.outputs()));
-            for orientation in Orientation::ALL {
-                let mut dense = DenseInference::new(&network, orientation);
-                group.bench_function(BenchmarkId::new("faer", orientation.name()), |bencher| {
-                    bencher.iter(|| {
-                        dense.forward_into(black_box(x.view()), y.view_mut()).expect("the shapes fit")
-                    });
-                });
+    for network in networks() {
+        // Nothing is made before a benchmark that the filter selects asks for it.
+        let models =
+            SPARSITIES.map(|sparsity| LazyCell::new(move || Arc::new(Model::new(network, sparsity))));
+        for &batch in batches() {
+            let cases =
+                models.each_ref().map(|model| LazyCell::new(move || Case::new(Arc::clone(model), batch)));
+            let group = format!("{}/batch {batch}", network.name);
+            // To the dense ones a sparsity is like another.
+            contest(criterion, format!("{group}/dense"), network, batch, &cases[0], Contender::is_dense);
+            for (sparsity, case) in SPARSITIES.iter().zip(&cases) {
+                let group = format!("{group}/{}%", 100.0 * sparsity);
+                contest(criterion, group, network, batch, case, |contender| !contender.is_dense());
             }
-            for sparsity in SPARSITIES {
-                let masks =
-                    network.weight_views().into_iter().map(|weight| Mask::magnitude(weight, sparsity));
-                let masks = masks.collect::<Result<Vec<_>, _>>().expect("no weight is NaN");
-                let sparse = network.to_sparse(&masks).expect("the masks fit");
-                let mut workspace = sparse.workspace(batch);
-                group.bench_function(BenchmarkId::new("tombola", sparsity), |bencher| {
-                    bencher.iter(|| {
-                        sparse
-                            .forward_into(black_box(x.view()), y.view_mut(), &mut workspace)
-                            .expect("the shapes fit");
-                    });
-                });
-                group.bench_function(BenchmarkId::new("sprs", sparsity), |bencher| {
-                    bencher.iter(|| by_sprs(&sparse, black_box(&x)));
-                });
-            }
-            group.finish();
         }
     }
 }
 
-/// The same with sprs' own product, on feature-major activations: `Y = W·X`.
-fn by_sprs(mlp: &tombola::SparseMlp, x: &Array2<f32>) -> Array2<f32> {
-    let mut activations = x.t().as_standard_layout().into_owned();
-    for layer in mlp.layers() {
-        let bias = layer.bias().insert_axis(Axis(1));
-        let mut next = bias.broadcast((layer.shape().0, x.nrows())).expect("one bias a row").to_owned();
-        sprs::prod::csr_mulacc_dense_rowmaj(layer.csr().view(), activations.view(), next.view_mut());
-        if layer.activation() == Activation::Relu {
-            next.mapv_inplace(|value| Activation::Relu.apply(value));
+fn contest<F: FnOnce() -> Case>(
+    criterion: &mut Criterion,
+    group: String,
+    network: &Network,
+    batch: usize,
+    case: &LazyCell<Case, F>,
+    takes_part: impl Fn(Contender) -> bool,
+) {
+    let mut group = criterion.benchmark_group(group);
+    group.throughput(Throughput::Elements(batch as u64)).sampling_mode(SamplingMode::Flat);
+    for contender in Contender::all(batch).into_iter().filter(|&contender| takes_part(contender)) {
+        // They would take a second and more for a pass, to show that they are slow.
+        let slow = matches!(contender.family(), Family::Sprs | Family::FaerSparse);
+        if slow && network.weights() * batch > 1 << 30 {
+            continue;
         }
-        activations = next;
+        let mut ready = None;
+        group.bench_function(contender.to_string(), |bencher| {
+            let (run, y) = ready.get_or_insert_with(|| case.ready(contender));
+            bencher.iter(|| run(black_box(case.x.view()), y.view_mut()));
+        });
     }
-    activations.reversed_axes().as_standard_layout().into_owned()
+    group.finish();
 }
 
 criterion_group! {
     name = benches;
     config = Criterion::default()
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1));
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(50))
+        .measurement_time(Duration::from_millis(150));
     targets = forward
 }
 criterion_main!(benches);

@@ -28,7 +28,7 @@
 //! | [`data`] | data sets (feature `search`) |
 //! | [`ticket`] | the search: one-shot, iterative, rewinding, controls (feature `search`) |
 //! | [`io`] | sparse models in files (feature `io`) |
-//! | [`measure`] | timings side by side |
+//! | [`measure`] | timings side by side, and the roofs above them |
 //!
 //! # From a weight matrix to an answer
 //!

@@ -1,13 +1,18 @@
 //! Timings that can be held against each other.
 //!
 //! Machines are noisy, and their noise drifts. So candidates are run in turn, A B C A B C …, in one process, and a
-//! ratio is formed round by round as well as between the best times: [`Ratio`] says both.
+//! ratio is formed round by round as well as between the best times: [`Ratio`] says both. What no kernel can exceed on
+//! this machine is measured too: its [`Roofs`].
 
 use std::fmt;
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use crate::Isa;
+use crate::kernel::{FmaRoof, LoadRoof};
+
 /// Each sample runs its candidate as often as it takes to fill this time, so that the clock's own cost is nothing.
-const SAMPLE: Duration = Duration::from_micros(200);
+const SAMPLE: Duration = Duration::from_micros(500);
 
 /// The times of one candidate, in seconds per call, round by round.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,17 +56,18 @@ impl fmt::Display for Ratio {
     }
 }
 
-/// Times candidates in turn, `rounds` times over, after one call each to warm up. Returns one timing a candidate, in
-/// their order.
+/// Times candidates in turn, `rounds` times over. Returns one timing a candidate, in their order.
+///
+/// Each sample begins with as many calls that are not timed: they bring back into the caches what the other candidates
+/// drove out of them. Without them a candidate would be slower the more memory it has, and the more others there are.
 pub fn interleaved(rounds: usize, candidates: &mut [&mut dyn FnMut()]) -> Vec<Timing> {
     let calls: Vec<u32> = candidates.iter_mut().map(|candidate| calls_to_fill(SAMPLE, candidate)).collect();
     let mut timings = vec![Timing { rounds: Vec::new() }; candidates.len()];
     for _ in 0..rounds.max(1) {
         for ((candidate, &calls), timing) in candidates.iter_mut().zip(&calls).zip(&mut timings) {
+            (0..calls).for_each(|_| candidate());
             let start = Instant::now();
-            for _ in 0..calls {
-                candidate();
-            }
+            (0..calls).for_each(|_| candidate());
             timing.rounds.push(start.elapsed().as_secs_f64() / f64::from(calls));
         }
     }
@@ -88,4 +94,84 @@ fn quartiles(values: &[f64]) -> [f64; 3] {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     [1, 2, 3].map(|quarter| sorted.get(sorted.len() * quarter / 4).copied().unwrap_or(f64::NAN))
+}
+
+/// How fast one core multiplies and adds f32 with an instruction set, in FLOP/s (a multiply-add is two), as measured.
+///
+/// A kernel's rate is the kept weights times the batch, times two, over its time. Which roof bounds it is a matter of
+/// what it loads:
+///
+/// - [`load`](Self::load) bounds the batched product of panels, and every unstructured sparse × dense product that keeps
+///   its sums in registers: each multiply-add needs a vector of activations that no other weight of the row shares. CSR
+///   on one sample is bound by it, too, and far below.
+/// - [`fma`](Self::fma) bounds everything, dense products among it: those use a loaded vector for several rows. The
+///   lookup kernel takes its activations from registers and uses a loaded vector of weights for up to four samples, so
+///   for more than one sample only this roof holds.
+///
+/// ```
+/// use tombola::Isa;
+/// use tombola::measure::Roofs;
+/// let Roofs { load, fma } = Roofs::of(Isa::detect()?);
+/// println!("{:.0} GFLOP/s, and {:.0} with a load each", 1e-9 * fma, 1e-9 * load);
+/// # Ok::<(), tombola::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Roofs {
+    /// Multiply-adds that each load one aligned vector from 16 KiB in the first-level cache.
+    pub load: f64,
+    /// Multiply-adds on registers, in independent chains.
+    pub fma: f64,
+}
+
+/// Floats that the load roof reads: half of a small first-level cache, and a multiple of what 4 or 8 sums take.
+const ROOF_FLOATS: usize = (16 << 10) / size_of::<f32>();
+
+/// Floats of the widest vector, at least.
+const SINK: usize = 64;
+
+/// Memory that begins at a cache line.
+#[repr(align(64))]
+struct Lines([f32; ROOF_FLOATS]);
+
+impl Roofs {
+    /// Measures them, in a tenth of a second or so. Of each loop there are some with fewer and some with more sums
+    /// at a time, and the best repetition of the best one counts.
+    pub fn of(isa: Isa) -> Self {
+        let load = fastest([load_roof::<4>, load_roof::<8>], isa);
+        let fma = fastest([fma_roof::<6>, fma_roof::<8>, fma_roof::<12>], isa);
+        // What goes with loads goes without, even where the compiler finds too few registers for the chains.
+        Self { load, fma: fma.max(load) }
+    }
+}
+
+/// A loop that takes some microseconds, and the FLOPs in it.
+type Loop = fn(Isa) -> f64;
+
+/// The highest rate of any of the loops, in FLOP/s.
+fn fastest<const N: usize>(loops: [Loop; N], isa: Isa) -> f64 {
+    const REPETITIONS: usize = 1000;
+    let rate = |flops: Loop| {
+        let start = Instant::now();
+        let flops = flops(isa);
+        flops / start.elapsed().as_secs_f64()
+    };
+    (0..REPETITIONS).flat_map(|_| loops).map(rate).fold(0.0, f64::max)
+}
+
+fn load_roof<const SUMS: usize>(isa: Isa) -> f64 {
+    const PASSES: usize = 100;
+    static MEMORY: Lines = Lines([1.0; ROOF_FLOATS]);
+    let (memory, mut sink) = (&black_box(&MEMORY).0, [0.0; SINK]);
+    isa.run(LoadRoof::<SUMS> { passes: PASSES, weight: black_box(1e-3), memory, sink: &mut sink });
+    black_box(sink);
+    (2 * PASSES * ROOF_FLOATS) as f64
+}
+
+fn fma_roof<const SUMS: usize>(isa: Isa) -> f64 {
+    const STEPS: usize = 2000;
+    let mut sink = [0.0; SINK];
+    // Every chain goes to 1, neither to infinity nor to numbers so small that they are slow.
+    isa.run(FmaRoof::<SUMS> { steps: STEPS, operands: black_box((0.5, 0.5)), sink: &mut sink });
+    black_box(sink);
+    (2 * STEPS * SUMS * isa.lanes()) as f64
 }

@@ -2,9 +2,9 @@
 //!
 //! Each algorithm is written once, as a [`Task`] over the small [`Vector`] trait: `spmm_panel` for batches,
 //! `spmv_lookup` for a few samples, `spmv_csr` for one, `transpose` between the caller's layout and the kernels', and
-//! `activate` for what comes after. (The dense product is faer's: `gemm`.) An instruction set is one file that names its
-//! intrinsics (`avx512`, `avx2`) or spells them out in plain Rust
-//! (`portable`), and one arm in [`Isa::run`]. NEON would be one more of each.
+//! `activate` for what comes after; `roof` for what they are held against. (The dense product is faer's: `gemm`.) An
+//! instruction set is one file that names its intrinsics (`avx512`, `avx2`) or spells them out in plain Rust (`portable`),
+//! and one arm in [`Isa::run`]. NEON would be one more of each.
 //!
 //! Nothing in here allocates, starts threads or reads files. What a task may assume of a packed matrix, that
 //! matrix's constructor has checked; what it assumes of the slices, its `run` asserts.
@@ -19,6 +19,7 @@ mod avx512;
 mod gemm;
 mod isa;
 mod portable;
+mod roof;
 mod spmm_panel;
 mod spmv_csr;
 mod spmv_lookup;
@@ -29,6 +30,7 @@ pub(crate) use activate::{Activate, is_fused};
 #[cfg(feature = "dense")]
 pub(crate) use gemm::{finish, gemm};
 pub use isa::Isa;
+pub(crate) use roof::{FmaRoof, LoadRoof};
 pub(crate) use spmm_panel::SpmmPanel;
 pub(crate) use spmv_csr::SpmvCsr;
 pub(crate) use spmv_lookup::SpmvLookup;
