@@ -439,7 +439,7 @@ fn finish(bias: ArrayView1<'_, f32>, activation: Activation, mut y: ArrayViewMut
             Activation::Relu => {
                 values.zip(biases).for_each(|(value, bias)| *value = Activation::Relu.apply(*value + bias));
             }
-            other => unreachable!("no network here has {}", other.name()),
+            other => unreachable!("no network here has {other}"),
         }
     }
     let bias = bias.to_slice().expect("contiguous");
