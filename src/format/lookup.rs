@@ -59,7 +59,7 @@ const KEPT: u32 = 1 << 31;
 const MAX_SLOTS: usize = 32;
 
 /// A sparse matrix in slots for in-register lookup: for each slot of a row 4 bytes for the value and 5 to 7 bits for the
-/// column, which with padding and tail comes to PER_KEPT bytes per kept weight.
+/// column, which with padding and tail comes to 7 to 9 bytes per kept weight at 80 to 98%.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LookupMatrix {
     shape: (usize, usize),
@@ -131,7 +131,7 @@ impl LookupMatrix {
             |row: u32| matrix.pointers()[row as usize] as usize..matrix.pointers()[row as usize + 1] as usize;
 
         counts.count(matrix, rows, self.registers);
-        let slots = cheapest_slots(&counts.of_size, panels, self.registers, far(matrix)).0;
+        let slots = cheapest_slots(&counts.of_size, panels, self.registers).0;
 
         let follow = rows.len() == lanes && rows.windows(2).all(|pair| pair[0] + 1 == pair[1]);
         let neighbours = follow.then_some(rows[0] as usize);
@@ -300,7 +300,7 @@ fn cheapest_registers(matrix: &CsrMatrix, order: &[u32], lanes: usize, counts: &
             .step_by(step)
             .map(|rows| {
                 counts.count(matrix, rows, registers);
-                cheapest_slots(&counts.of_size, panels, registers, far(matrix)).1
+                cheapest_slots(&counts.of_size, panels, registers).1
             })
             .sum::<f64>()
     };
@@ -309,17 +309,13 @@ fn cheapest_registers(matrix: &CsrMatrix, order: &[u32], lanes: usize, counts: &
     Registers { lanes, tables: cheapest.map_or(TABLES[0], |(tables, _)| tables) }
 }
 
-/// Whether a packed matrix will come from beyond the second-level cache at every pass.
-fn far(matrix: &CsrMatrix) -> bool {
-    matrix.kept() > 150_000
-}
-
 /// The number of slots for which a chunk takes the least time, and that time, by a rough count of cycles: a slot is a
 /// permutation for each two tables, what chooses between them, a multiply-add and mostly a shift, on two ports; a panel
-/// loads its activations; an entry of the tail is a few scalar loads. A matrix that comes from far is at best as fast as
-/// its bytes. The time is for one sample and a quarter of that for four together, for whom the tail weighs more.
-fn cheapest_slots(of_size: &[u32], panels: usize, registers: Registers, far: bool) -> (usize, f64) {
-    const TAIL: f64 = 1.2;
+/// loads its activations; an entry of the tail is a few scalar loads, and a share in a loop that ends where nobody
+/// expects it; and a matrix is at best as fast as its bytes come from the third level of the cache. The time is for one
+/// sample and a quarter of that for four together, for whom the tail weighs more.
+fn cheapest_slots(of_size: &[u32], panels: usize, registers: Registers) -> (usize, f64) {
+    const TAIL: f64 = 3.0;
     // Cycles for a byte from the third level.
     const BYTE: f64 = 0.1;
     let slot = match registers.tables {
@@ -335,7 +331,7 @@ fn cheapest_slots(of_size: &[u32], panels: usize, registers: Registers, far: boo
     for (slots, &count) in of_size.iter().enumerate().take(MAX_SLOTS + 1) {
         let words = slots.div_ceil(registers.per_word());
         let bytes = 4.0 * (panels * (registers.lanes * (slots + words)) as f64 + 2.0 * tail);
-        let least = if far { BYTE * bytes } else { 0.0 };
+        let least = BYTE * bytes;
         let cycles = |samples: f64| {
             let body = if slots == 0 {
                 0.0

@@ -68,6 +68,9 @@ pub(super) unsafe fn dot<V: Vector>(
     // SAFETY: the caller's promises.
     unsafe {
         let product = |at| V::read(values, at) * V::read(x, V::read(columns, at) as usize);
+        if entries.len() < 2 * SUMS {
+            return entries.fold(first, |sum, at| sum + product(at));
+        }
         let mut sums = [first, 0.0, 0.0, 0.0];
         let mut at = entries.start;
         while at + SUMS <= entries.end {
