@@ -332,7 +332,7 @@ fn seconds(layer: Profile, layout: Layout, batch: usize, isa: Isa) -> f64 {
             let vectors = batch.div_ceil(lanes) as f64;
             let tiles = batch.div_ceil(lanes * isa.tile_vectors()) as f64;
             let (vector, weight) = if portable { (1.0, 0.5) } else { (0.4, 0.18) };
-            let groups = (layer.out.div_ceil(4) * layer.inputs.div_ceil(panel_width(isa))) as f64;
+            let groups = (layer.out.div_ceil(4) * layer.inputs.div_ceil(panel_width(layer, isa))) as f64;
             kept * (weight * tiles + vector * vectors) + groups * (8.0 * tiles + 5.0 * vectors)
         }
         Format::Dense => {
@@ -360,11 +360,20 @@ fn seconds(layer: Profile, layout: Layout, batch: usize, isa: Isa) -> f64 {
     1e-9 * nanoseconds
 }
 
-/// Bytes of activations that a panel may hold: a little more than a first-level cache. From the second level a kernel
-/// reads only a tenth slower, and fewer panels mean fewer sums to put away and take up again.
-const PANEL_BYTES: usize = 56 << 10;
+/// Bytes of activations that a panel may hold: a first-level cache of them.
+const PANEL_BYTES: usize = 48 << 10;
 
-/// Columns of a panel.
-pub(crate) fn panel_width(isa: Isa) -> usize {
-    PANEL_BYTES / (size_of::<f32>() * isa.lanes() * isa.tile_vectors())
+/// Entries of a row below which a panel is too narrow: taking up and putting away a row's sums then costs as much as
+/// reading a larger panel from the second level.
+const FEW: usize = 8;
+
+/// Columns of a layer's panels.
+pub(crate) fn panel_width(layer: Profile, isa: Isa) -> usize {
+    let width = PANEL_BYTES / (size_of::<f32>() * isa.lanes() * isa.tile_vectors());
+    let entries = width * layer.kept / (layer.out * layer.inputs);
+    match entries {
+        FEW.. => width,
+        _ if entries >= FEW / 2 => 2 * width,
+        _ => 4 * width,
+    }
 }

@@ -158,7 +158,7 @@ impl SparseLinear {
 
     fn panels(&self) -> &PanelMatrix {
         self.panels.get_or_init(|| {
-            PanelMatrix::new(&self.matrix, plan::panel_width(self.isa))
+            PanelMatrix::new(&self.matrix, plan::panel_width(self.profile(), self.isa))
                 .unwrap_or_else(|error| unreachable!("the plan's width is in range: {error}"))
         })
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
 use crate::Isa;
-use crate::kernel::{CopyRows, RowsToTile, TileToRows};
+use crate::kernel::{RowsToTile, TileToRows};
 
 /// The tiles of a batch: as wide as can be, and the last one rounded up to whole vectors.
 pub(super) fn tiles(batch: usize, isa: Isa) -> impl Iterator<Item = Tile> {
@@ -25,27 +25,22 @@ pub(super) struct Tile {
     pub(super) width: usize,
 }
 
-#[allow(clippy::large_enum_variant)] // It lives on the stack, for one tile.
 /// The samples of a tile in the caller's `[batch, features]`, by what is contiguous there.
+#[allow(clippy::large_enum_variant)] // It lives on the stack, for one tile.
 pub(super) enum Source<'a> {
     /// The features of each sample; of the array, as many as there are samples.
     Rows([&'a [f32]; MAX_WIDTH]),
-    /// Everything: from the tile's first sample of the first feature on, and floats from a feature to the next.
-    Features(&'a [f32], usize),
-    /// Nothing.
-    Scattered(ArrayView2<'a, f32>),
+    /// The samples of each feature, or nothing.
+    Features(ArrayView2<'a, f32>),
 }
 
 impl Tile {
     /// Where the tile's samples are in `x` (`[batch, features]`).
     pub(super) fn source<'a>(&self, x: ArrayView2<'a, f32>) -> Source<'a> {
-        if let Some(all) = x.reversed_axes().to_slice() {
-            return Source::Features(&all[self.samples.start..], x.nrows());
-        }
         let mut rows = [&[] as &[f32]; MAX_WIDTH];
         for (row, sample) in rows.iter_mut().zip(self.samples.clone()) {
             let Some(features) = x.index_axis_move(Axis(0), sample).to_slice() else {
-                return Source::Scattered(x.slice_axis_move(Axis(0), self.samples.clone().into()));
+                return Source::Features(x.slice_axis_move(Axis(0), self.samples.clone().into()));
             };
             *row = features;
         }
@@ -55,43 +50,25 @@ impl Tile {
     /// Copies some features of the tile's samples to `tile` (`[features, width]`); lanes without a sample become 0.
     pub(super) fn load(&self, source: &Source<'_>, features: Range<usize>, tile: &mut [f32], isa: Isa) {
         let (samples, width) = (self.samples.len(), self.width);
-        match *source {
+        let x = match *source {
             Source::Rows(ref rows) => {
                 return isa.run(RowsToTile { rows: &rows[..samples], features, tile, width });
             }
-            Source::Features(all, stride) => isa.run(CopyRows {
-                rows: features.len(),
-                columns: samples,
-                source: &all[features.start * stride..],
-                source_stride: stride,
-                target: tile,
-                target_stride: width,
-            }),
-            Source::Scattered(x) => {
-                let x = x.slice_axis_move(Axis(1), features.into());
-                for (column, lanes) in x.columns().into_iter().zip(tile.chunks_exact_mut(width)) {
-                    column.iter().zip(lanes).for_each(|(&value, lane)| *lane = value);
-                }
+            Source::Features(x) => x.slice_axis_move(Axis(1), features.into()),
+        };
+        for (column, lanes) in x.columns().into_iter().zip(tile.chunks_exact_mut(width)) {
+            let (lanes, padding) = lanes.split_at_mut(samples);
+            match column.to_slice() {
+                Some(column) => lanes.copy_from_slice(column),
+                None => column.iter().zip(lanes).for_each(|(&value, lane)| *lane = value),
             }
-        }
-        if samples < width {
-            tile.chunks_exact_mut(width).for_each(|lanes| lanes[samples..].fill(0.0));
+            padding.fill(0.0);
         }
     }
 
     /// Copies `tile` (`[features, width]`) to the tile's samples of `y` (`[batch, features]`).
-    pub(super) fn store(&self, tile: &[f32], mut y: ArrayViewMut2<'_, f32>, isa: Isa) {
-        let ((batch, features), (samples, width)) = (y.dim(), (self.samples.len(), self.width));
-        if let Some(all) = y.view_mut().reversed_axes().as_slice_mut() {
-            return isa.run(CopyRows {
-                rows: features,
-                columns: samples,
-                source: tile,
-                source_stride: width,
-                target: &mut all[self.samples.start..],
-                target_stride: batch,
-            });
-        }
+    pub(super) fn store(&self, tile: &[f32], y: ArrayViewMut2<'_, f32>, isa: Isa) {
+        let (samples, width) = (self.samples.len(), self.width);
         let mut y = y.slice_axis_move(Axis(0), self.samples.clone().into());
         if y.strides()[1] == 1 {
             let mut rows = y.rows_mut().into_iter();
@@ -100,7 +77,10 @@ impl Tile {
             return isa.run(TileToRows { tile, width, rows: &mut rows[..samples] });
         }
         for (mut column, lanes) in y.columns_mut().into_iter().zip(tile.chunks_exact(width)) {
-            column.iter_mut().zip(lanes).for_each(|(value, &lane)| *value = lane);
+            match column.as_slice_mut() {
+                Some(column) => column.copy_from_slice(&lanes[..samples]),
+                None => column.iter_mut().zip(lanes).for_each(|(value, &lane)| *value = lane),
+            }
         }
     }
 }
