@@ -74,7 +74,7 @@ impl Layout {
     fn way(self) -> f64 {
         match self {
             Self::Rows => 0.05,
-            Self::Tiles => 0.2,
+            Self::Tiles => 0.1,
             Self::Batch => 0.0,
         }
     }
@@ -302,11 +302,11 @@ pub(crate) struct Profile {
 
 /// By how much a sparse format must be expected to win over the dense product: the model knows neither well enough to
 /// tell less, and dense is what a user has without us.
-const MARGIN: f64 = 1.15;
+const MARGIN: f64 = 1.25;
 
 /// The time that a layer is expected to take in a layout, on one thread of a 2.8 GHz Ice Lake server. The constants are
-/// read off layers from 128×128 to 4096×4096 at 0 to 95% sparsity with AVX-512, and carried over to the other
-/// instruction sets.
+/// fitted to times with AVX-512 of layers from 128×128 to 4096×4096, batches of 1 to 256 and sparsities from 0 to 95%
+/// (standard deviation of the ratio: 16% for panels, 26% for lookups), and carried over to the other instruction sets.
 fn seconds(layer: Profile, layout: Layout, batch: usize, isa: Isa) -> f64 {
     let format = Format::of(layout, isa);
     if !format.runs_on(isa) {
@@ -317,44 +317,40 @@ fn seconds(layer: Profile, layout: Layout, batch: usize, isa: Isa) -> f64 {
     let nanoseconds = match format {
         Format::Csr => samples * (0.5 * kept + 2.0 * layer.out as f64),
         Format::Lookup => {
-            // A pass serves a group of samples: per kept weight, and per chunk and panel, a part for the weights and a
-            // part for each sample. Weights beyond the second-level cache cost their way from the third.
-            let groups = batch.div_ceil(isa.lookup_samples());
-            let samples = samples / groups.max(1) as f64;
-            let cells = (layer.out.div_ceil(lanes) * layer.inputs.div_ceil(2 * lanes)) as f64;
-            let far = if kept > 300_000.0 { 0.2 } else { 0.0 };
-            let weight = (0.05 + 0.025 * samples) * 16.0 / lanes as f64 + far;
-            groups as f64 * (kept * weight + cells * (1.5 + 1.4 * samples))
+            // A pass over the weights serves a group of samples; those beyond the second-level cache come from the third.
+            let groups = batch.div_ceil(isa.lookup_samples()) as f64;
+            let (narrower, far) = (16.0 / lanes as f64, 0.14 * (kept - 1e5).max(0.0));
+            // Panels are the wider, the fewer entries their rows have: so the root.
+            let chunks = layer.out.div_ceil(lanes) as f64;
+            let cells = (kept * chunks * layer.inputs.div_ceil(2 * lanes) as f64).sqrt();
+            let weights = narrower * groups * (0.027 * kept + far);
+            weights + cells * (0.2 * groups + 0.34 * samples) + 38.0 / narrower * chunks * samples
         }
         Format::Panel => {
             // Per kept weight, its broadcast and the vectors of the tile; per group of rows in a panel, its sums, which
             // are taken up and put away.
             let vectors = batch.div_ceil(lanes) as f64;
             let tiles = batch.div_ceil(lanes * isa.tile_vectors()) as f64;
-            let (vector, weight) = if portable { (1.0, 0.5) } else { (0.4, 0.18) };
-            let groups = (layer.out.div_ceil(4) * layer.inputs.div_ceil(panel_width(layer, isa))) as f64;
-            kept * (weight * tiles + vector * vectors) + groups * (8.0 * tiles + 5.0 * vectors)
+            let (vector, weight) = if portable { (1.0, 0.5) } else { (0.45, 0.17) };
+            let groups = layer.out.div_ceil(4) * layer.inputs.div_ceil(panel_width(layer, isa));
+            kept * (weight * tiles + vector * vectors) + 4.3 * groups as f64 * vectors
         }
         Format::Dense => {
-            // Per weight, its way from memory, a part for the product's own packing of it, and the multiply-adds.
+            // Per weight, its way from memory, the product's own packing of it, and the multiply-adds.
             let weights = (layer.out * layer.inputs) as f64;
-            let bytes = size_of::<f32>() as f64 * weights;
-            let far: f64 = match bytes {
-                ..3e5 => 0.07,
-                ..1.2e6 => 0.11,
-                ..8e6 => 0.14,
-                ..3e7 => 0.2,
+            let far = match size_of::<f32>() as f64 * weights {
+                ..6e5 => 0.08,
+                ..8e6 => 0.125,
+                ..3e7 => 0.3,
                 _ => 0.36,
             };
-            let packing = if batch == 1 {
-                0.0
-            } else if batch <= 12 && bytes < 1.2e6 {
-                0.05
-            } else {
-                0.35
-            };
-            let multiply = if portable { 0.1 } else { 0.23 / lanes as f64 };
-            weights * (far.max(packing) + multiply * samples)
+            let multiply = if portable { 0.1 } else { 0.216 / lanes as f64 };
+            weights
+                * match batch {
+                    1 => far,
+                    2..=12 => far + multiply * samples,
+                    _ => 0.3 / (1.0 + samples / 64.0) + multiply * samples,
+                }
         }
     };
     1e-9 * nanoseconds

@@ -4,7 +4,8 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::{Activate, is_fused};
+use super::activate::fused;
+use super::{Activate, Task, Vector, is_fused};
 use crate::{Activation, Isa};
 
 /// `c = a·b`, with views of any strides, on some threads of the current rayon pool.
@@ -38,50 +39,68 @@ fn mat_mut(mut view: ArrayViewMut2<'_, f32>) -> MatMut<'_, f32> {
 }
 
 /// Adds the bias to a product and applies the activation: `y` is `[batch, out]`, fastest where it is row-major or
-/// feature-major. What is not the identity or ReLU takes a second pass.
-pub(crate) fn finish(mut y: ArrayViewMut2<'_, f32>, bias: &[f32], activation: Activation, isa: Isa) {
-    if y.strides()[1] == 1 {
-        for mut row in y.rows_mut() {
-            match row.as_slice_mut() {
-                Some(row) => each(activation, row.iter_mut(), bias.iter().copied()),
-                None => each(activation, row.iter_mut(), bias.iter().copied()),
-            }
+/// feature-major. Returns whether all sums were finite.
+pub(crate) fn finish(mut y: ArrayViewMut2<'_, f32>, bias: &[f32], activation: Activation, isa: Isa) -> bool {
+    let mut finite = true;
+    let mut run = |values: &mut [f32], by_features| {
+        isa.run(AddBias { values, bias, by_features, activation, finite: &mut finite });
+        if !is_fused(activation) {
+            isa.run(Activate { activation, values, features: bias.len(), by_features });
         }
-    } else {
-        for (mut column, &bias) in y.columns_mut().into_iter().zip(bias) {
-            match column.as_slice_mut() {
-                Some(column) => each(activation, column.iter_mut(), std::iter::repeat(bias)),
-                None => each(activation, column.iter_mut(), std::iter::repeat(bias)),
-            }
-        }
-    }
-    if is_fused(activation) {
-        return;
-    }
-    let features = bias.len();
+    };
     if let Some(values) = y.as_slice_mut() {
-        isa.run(Activate { activation, values, features, by_features: false });
+        run(values, false);
     } else if let Some(values) = y.view_mut().reversed_axes().as_slice_mut() {
-        isa.run(Activate { activation, values, features, by_features: true });
+        run(values, true);
     } else {
         for mut row in y.rows_mut() {
             let mut values = row.to_vec();
-            isa.run(Activate { activation, values: &mut values, features, by_features: false });
+            run(&mut values, false);
             row.iter_mut().zip(values).for_each(|(place, value)| *place = value);
         }
     }
+    finite
 }
 
-fn each<'a>(
+/// Adds the bias to each sum and applies an activation that [is fused](is_fused).
+struct AddBias<'a> {
+    /// `[features, samples]` or `[samples, features]`.
+    values: &'a mut [f32],
+    /// One for each feature.
+    bias: &'a [f32],
+    /// Which of the two.
+    by_features: bool,
     activation: Activation,
-    values: impl Iterator<Item = &'a mut f32>,
-    biases: impl Iterator<Item = f32>,
-) {
-    // One loop an activation, so that each of them vectorises.
-    match activation {
-        Activation::Relu => {
-            values.zip(biases).for_each(|(value, bias)| *value = Activation::Relu.apply(*value + bias));
+    /// Set to false when a sum is not finite.
+    finite: &'a mut bool,
+}
+
+impl Task for AddBias<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Self { values, bias, by_features, activation, finite } = self;
+        let len = if by_features { values.len() / bias.len() } else { bias.len() };
+        // SAFETY: the caller promises the instruction set; whole vectors lie in a row, which is as long as the bias where
+        // that is read along it.
+        unsafe {
+            // 0 · x is 0 for finite numbers and NaN for the others.
+            let (zero, mut zeros) = (V::splat(0.0), V::splat(0.0));
+            for (row, feature) in values.chunks_exact_mut(len).zip(0..) {
+                let whole = len / V::LANES * V::LANES;
+                for at in (0..whole).step_by(V::LANES) {
+                    let bias = if by_features { V::splat(bias[feature]) } else { V::load(bias, at) };
+                    let sum = V::load(row, at).add(bias);
+                    zeros = sum.mul_add(zero, zeros);
+                    let value = if activation == Activation::Relu { sum.relu() } else { sum };
+                    value.store(row, at);
+                }
+                for (at, value) in row.iter_mut().enumerate().skip(whole) {
+                    *value += bias[if by_features { feature } else { at }];
+                    *finite &= value.is_finite();
+                    *value = fused(activation, *value);
+                }
+            }
+            *finite &= zeros.all_finite();
         }
-        _ => values.zip(biases).for_each(|(value, bias)| *value += bias),
     }
 }

@@ -264,9 +264,10 @@ impl SparseLinear {
             self.dense().t()
         };
         gemm(y.view_mut(), x, weight, threads);
-        finish(y.view_mut(), self.bias_slice(), self.activation, self.isa);
-        let nans = y.fold(false, |nans, value| nans | value.is_nan());
-        for (x, mut y) in x.rows().into_iter().zip(y.rows_mut()).filter(|_| nans) {
+        if finish(y.view_mut(), self.bias_slice(), self.activation, self.isa) {
+            return;
+        }
+        for (x, mut y) in x.rows().into_iter().zip(y.rows_mut()) {
             if y.iter().any(|value| value.is_nan()) {
                 let stride = x.len().max(y.len());
                 let (before, after) = (&mut before[..stride], &mut after[..stride]);
