@@ -184,9 +184,9 @@ fn threads_do_not_show() {
 #[test]
 fn layouts_are_explained() {
     for isa in isas() {
-        let mlp = sparse(&[layer(40, 150, 0.1, Activation::Relu, 1)], isa);
+        let mlp = sparse(&[layer(200, 300, 0.05, Activation::Relu, 1)], isa);
         let one = mlp.explain(1);
-        assert!(one.starts_with("layer 0: 40×150, 600 weights (10.0%), relu: spmv_"), "{one}");
+        assert!(one.starts_with("layer 0: 200×300, 3000 weights (5.0%), relu: spmv_"), "{one}");
         assert!(one.contains(isa.name()), "{one}");
         assert!(mlp.explain(512).contains(&format!("spmm_panel_{isa}_f32 in about")), "{}", mlp.explain(512));
     }
