@@ -21,8 +21,8 @@
 //! | [`mask`] | [`Mask`], and the criteria that make one |
 //! | [`csr`] | the one door from mask × weight to `sprs`' CSR, and its checks |
 //! | [`mod@format`] | packed layouts, each built from a CSR and giving it back |
-//! | `kernel` | the inner loops, one file an instruction set ([`Isa`]); the only `unsafe` code |
-//! | [`plan`] | which format and kernel a layer gets |
+//! | `kernel` | the inner loops, one file an instruction set ([`Isa`]), and the door to faer; the only `unsafe` code |
+//! | [`plan`] | which format and kernel a layer gets, or the dense product where sparse would lose |
 //! | [`sparse`] | [`SparseLinear`], [`SparseMlp`], [`Workspace`]: inference |
 //! | [`dense`] | [`DenseMlp`](dense::DenseMlp) on faer: the baseline, and training (feature `dense`) |
 //! | [`data`] | data sets (feature `search`) |

@@ -1,7 +1,9 @@
 //! Which format and which kernel each layer of a network gets, for a batch size.
 //!
-//! A layer works on activations in one of three layouts: in rows, in tiles, or as one matrix. Bringing them from one to another costs time, so a
-//! [`Plan`] looks at all layers together: it is the cheapest way through them, by a small cost model or by times
+//! A layer works on activations in one of three layouts: in *rows*, a sample's features side by side, for kernels that
+//! vectorise over the rows of a weight matrix; in *tiles*, a feature's samples side by side, for kernels that vectorise over
+//! the batch; or as the whole *batch*, for the dense product. Bringing them from one to another costs time, so a [`Plan`]
+//! looks at all layers together: it is the cheapest way through them, by a small cost model or by times
 //! [measured](Plan::measured) on this machine.
 
 use std::fmt;
@@ -143,9 +145,8 @@ impl Plan {
     }
 
     /// Makes this the cheapest plan by the cost model. It allocates only when it has never had so many layers.
-    pub(crate) fn model(&mut self, layers: impl Iterator<Item = Profile>, batch: usize) {
-        let isa = self.isa;
-        (self.batch, self.origin) = (batch, Origin::Model);
+    pub(crate) fn model(&mut self, layers: impl Iterator<Item = Profile>, batch: usize, isa: Isa) {
+        (self.batch, self.isa, self.origin) = (batch, isa, Origin::Model);
         self.fill(layers.map(|layer| (layer, Layout::ALL.map(|layout| seconds(layer, layout, batch, isa)))));
         self.choose(MARGIN);
     }
@@ -181,7 +182,7 @@ impl Plan {
             return Err(Error::value("Plan::uniform", "format", expected, format!("{format:?}")));
         }
         let mut plan = Self::empty(isa);
-        plan.model(layers, batch);
+        plan.model(layers, batch, isa);
         plan.origin = Origin::Forced;
         plan.steps.iter_mut().for_each(|step| step.format = format);
         Ok(plan)

@@ -29,7 +29,7 @@ impl Plan {
         let measured = Self::of_times(layers, batch, mlp.isa());
 
         let mut modelled = Self::empty(mlp.isa());
-        modelled.model(mlp.profiles(), batch);
+        modelled.model(mlp.profiles(), batch, mlp.isa());
         let mut candidates = vec![measured.clone(), measured.with_formats_of(&modelled)];
         let uniform = Format::ALL.into_iter().filter_map(|format| Self::uniform(mlp, batch, format).ok());
         candidates.extend(uniform.map(|plan| measured.with_formats_of(&plan)));

@@ -218,7 +218,7 @@ impl SparseMlp {
         let given = self.plans.iter().find(|plan| plan.batch() >= batch).or(self.plans.last());
         match given {
             Some(given) => plan.clone_from(given),
-            None => plan.model(self.profiles(), batch),
+            None => plan.model(self.profiles(), batch, self.isa),
         }
     }
 
