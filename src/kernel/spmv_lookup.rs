@@ -55,10 +55,10 @@ impl Task for SpmvLookup<'_> {
             // packed for the registers of `V`.
             unsafe {
                 match self.samples {
-                    1 => self.chunk::<V, 1, SUMS>(index),
-                    2 => self.chunk::<V, 2, 2>(index),
-                    3 => self.chunk::<V, 3, 2>(index),
-                    4 => self.chunk::<V, 4, 2>(index),
+                    1 => self.one::<V>(index),
+                    2 => self.some::<V, 2>(index),
+                    3 => self.some::<V, 3>(index),
+                    4 => self.some::<V, 4>(index),
                     samples => unreachable!("{samples} samples do not share one lookup"),
                 }
             }
@@ -67,42 +67,65 @@ impl Task for SpmvLookup<'_> {
 }
 
 impl SpmvLookup<'_> {
-    /// The rows of a chunk for `B` samples, with `A` sums for each.
+    /// The rows of a chunk for one sample.
     ///
     /// # Safety
-    /// The CPU has the instruction set of `V`, `samples` is `B`, and what `run` asserts holds.
+    /// The CPU has the instruction set of `V`, `samples` is 1, and what `run` asserts holds.
     #[inline(always)]
-    unsafe fn chunk<V: Vector, const B: usize, const A: usize>(&mut self, index: usize) {
+    unsafe fn one<V: Vector>(&mut self, index: usize) {
         let slots = self.matrix.chunks()[index].slots;
         // How many slots the last word of a panel has, for loops whose lengths are constants.
         macro_rules! with_last {
-            ($tables:literal, $bits:expr, $($n:literal)*) => {
-                match (slots + $bits - 1) % $bits + 1 {
+            ($tables:literal, $($n:literal)*) => {
+                match last::<V>(slots, $tables) {
                     // SAFETY: the caller's promises; the matrix has so many tables, and `$n` is as asked for.
-                    $($n => unsafe { self.panels::<V, B, A, $tables, $n>(index) },)*
+                    $($n => unsafe { self.panels::<V, 1, SUMS, $tables>(index, $n) },)*
                     _ => unreachable!("a word has no more slots"),
                 }
             };
         }
         let sums = match self.matrix.registers().tables {
             // SAFETY: a vector.
-            _ if slots == 0 => [unsafe { V::splat(0.0) }; B],
-            2 => with_last!(2, per_word::<V>(2), 1 2 3 4 5 6 7 8 9 10),
-            4 => with_last!(4, per_word::<V>(4), 1 2 3 4 5 6 7),
-            _ => with_last!(8, per_word::<V>(8), 1 2 3 4 5 6),
+            _ if slots == 0 => [unsafe { V::splat(0.0) }],
+            2 => with_last!(2, 1 2 3 4 5 6 7 8 9 10),
+            4 => with_last!(4, 1 2 3 4 5 6 7),
+            _ => with_last!(8, 1 2 3 4 5 6),
         };
         // SAFETY: the caller's promises.
         unsafe { self.finish(index, sums) };
     }
 
-    /// The sums of a chunk over all panels of `T` vectors, where the last word of a panel has `LAST` slots.
+    /// The rows of a chunk for `B` samples. Their loops have more to do, so the length of one may be unknown to the
+    /// compiler, which saves it many copies of them.
     ///
     /// # Safety
-    /// As [`chunk`](Self::chunk), the matrix is packed for `T`, and `LAST` is as described.
+    /// The CPU has the instruction set of `V`, `samples` is `B`, and what `run` asserts holds.
     #[inline(always)]
-    unsafe fn panels<V: Vector, const B: usize, const A: usize, const T: usize, const LAST: usize>(
+    unsafe fn some<V: Vector, const B: usize>(&mut self, index: usize) {
+        let (slots, tables) = (self.matrix.chunks()[index].slots, self.matrix.registers().tables);
+        let last = last::<V>(slots.max(1), tables);
+        // SAFETY: the caller's promises; the matrix has so many tables.
+        unsafe {
+            let sums = match tables {
+                _ if slots == 0 => [V::splat(0.0); B],
+                2 => self.panels::<V, B, 2, 2>(index, last),
+                4 => self.panels::<V, B, 2, 4>(index, last),
+                _ => self.panels::<V, B, 2, 8>(index, last),
+            };
+            self.finish(index, sums);
+        }
+    }
+
+    /// The sums of a chunk over all panels of `T` vectors, where the last word of a panel has `last` slots; `A` sums for
+    /// each sample run side by side.
+    ///
+    /// # Safety
+    /// As [`some`](Self::some), the matrix is packed for `T`, and `last` is as described.
+    #[inline(always)]
+    unsafe fn panels<V: Vector, const B: usize, const A: usize, const T: usize>(
         &self,
         index: usize,
+        last: usize,
     ) -> [V; B] {
         let chunk = self.matrix.chunks()[index];
         let registers = self.matrix.registers();
@@ -126,9 +149,9 @@ impl SpmvLookup<'_> {
                     word += V::LANES;
                     value += per_word::<V>(T) * V::LANES;
                 }
-                self.word::<V, B, A, T>(LAST, word, value, &tables, &mut sums);
+                self.word::<V, B, A, T>(last, word, value, &tables, &mut sums);
                 word += V::LANES;
-                value += LAST * V::LANES;
+                value += last * V::LANES;
             }
             let mut total = sums[0];
             for sums in &sums[1..] {
@@ -173,7 +196,7 @@ impl SpmvLookup<'_> {
     /// Adds the tail and the bias to the sums of a chunk, applies the activation, and writes them where they belong.
     ///
     /// # Safety
-    /// As [`chunk`](Self::chunk).
+    /// As [`some`](Self::some).
     #[inline(always)]
     unsafe fn finish<V: Vector, const B: usize>(&mut self, index: usize, sums: [V; B]) {
         let first = index * V::LANES;
@@ -226,6 +249,11 @@ impl SpmvLookup<'_> {
 /// Column numbers in a word, for panels of some vectors.
 const fn per_word<V: Vector>(tables: usize) -> usize {
     31 / (tables * V::LANES).ilog2() as usize
+}
+
+/// Slots in the last word of a panel.
+const fn last<V: Vector>(slots: usize, tables: usize) -> usize {
+    (slots - 1) % per_word::<V>(tables) + 1
 }
 
 /// The next number of each lane, for panels of `T` vectors.
