@@ -55,10 +55,10 @@ impl Task for SpmvLookup<'_> {
             // packed for the registers of `V`.
             unsafe {
                 match self.samples {
-                    1 => self.one::<V>(index),
+                    1 => self.unrolled::<V, 1, SUMS>(index),
                     2 => self.some::<V, 2>(index),
                     3 => self.some::<V, 3>(index),
-                    4 => self.some::<V, 4>(index),
+                    4 => self.unrolled::<V, 4, 2>(index),
                     samples => unreachable!("{samples} samples do not share one lookup"),
                 }
             }
@@ -67,26 +67,26 @@ impl Task for SpmvLookup<'_> {
 }
 
 impl SpmvLookup<'_> {
-    /// The rows of a chunk for one sample.
+    /// The rows of a chunk for `B` samples, one or four, with `A` sums for each and loops of constant length.
     ///
     /// # Safety
-    /// The CPU has the instruction set of `V`, `samples` is 1, and what `run` asserts holds.
+    /// The CPU has the instruction set of `V`, `samples` is `B`, and what `run` asserts holds.
     #[inline(always)]
-    unsafe fn one<V: Vector>(&mut self, index: usize) {
+    unsafe fn unrolled<V: Vector, const B: usize, const A: usize>(&mut self, index: usize) {
         let slots = self.matrix.chunks()[index].slots;
         // How many slots the last word of a panel has, for loops whose lengths are constants.
         macro_rules! with_last {
             ($tables:literal, $($n:literal)*) => {
                 match last::<V>(slots, $tables) {
                     // SAFETY: the caller's promises; the matrix has so many tables, and `$n` is as asked for.
-                    $($n => unsafe { self.panels::<V, 1, SUMS, $tables>(index, $n) },)*
+                    $($n => unsafe { self.panels::<V, B, A, $tables>(index, $n) },)*
                     _ => unreachable!("a word has no more slots"),
                 }
             };
         }
         let sums = match self.matrix.registers().tables {
             // SAFETY: a vector.
-            _ if slots == 0 => [unsafe { V::splat(0.0) }],
+            _ if slots == 0 => [unsafe { V::splat(0.0) }; B],
             2 => with_last!(2, 1 2 3 4 5 6 7 8 9 10),
             4 => with_last!(4, 1 2 3 4 5 6 7),
             _ => with_last!(8, 1 2 3 4 5 6),
@@ -95,8 +95,8 @@ impl SpmvLookup<'_> {
         unsafe { self.finish(index, sums) };
     }
 
-    /// The rows of a chunk for `B` samples. Their loops have more to do, so the length of one may be unknown to the
-    /// compiler, which saves it many copies of them.
+    /// The rows of a chunk for `B` samples, two or three, with loops of any length: that saves the compiler many copies of
+    /// them, where few batches come.
     ///
     /// # Safety
     /// The CPU has the instruction set of `V`, `samples` is `B`, and what `run` asserts holds.
