@@ -305,9 +305,10 @@ pub(crate) struct Profile {
 /// tell less, and dense is what a user has without us.
 const MARGIN: f64 = 1.25;
 
-/// The time that a layer is expected to take in a layout, on one thread of a 2.8 GHz Ice Lake server. The constants are
-/// fitted to times with AVX-512 of layers from 128×128 to 4096×4096, batches of 1 to 256 and sparsities from 0 to 95%
-/// (standard deviation of the ratio: 16% for panels, 26% for lookups), and carried over to the other instruction sets.
+/// The time that a layer is expected to take in a layout, on one thread of a 2.8 GHz Ice Lake server with AVX-512. Panels are
+/// fitted to layers from 128×128 to 768×3072 at 0 to 80% and batches of 1 to 256, lookups to layers up to 4096×4096 at 0 to
+/// 95% and batches of 1 to 16 (standard deviation of the ratio: 16% and 26%, outliers of a noisy machine not in the fit);
+/// the dense constants are read off times of the same layers. All are carried over to the other instruction sets.
 fn seconds(layer: Profile, layout: Layout, batch: usize, isa: Isa) -> f64 {
     let format = Format::of(layout, isa);
     if !format.runs_on(isa) {

@@ -59,7 +59,8 @@ const KEPT: u32 = 1 << 31;
 const MAX_SLOTS: usize = 32;
 
 /// A sparse matrix in slots for in-register lookup: for each slot of a row 4 bytes for the value and 5 to 7 bits for the
-/// column, which with padding and tail comes to 7 to 9 bytes per kept weight at 80 to 98%.
+/// column, which with padding and tail comes to 7 to 9 bytes per kept weight at 80 to 95%, on random
+/// masks of 300×784 and more.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LookupMatrix {
     shape: (usize, usize),

@@ -4,7 +4,7 @@
 //! | layout | for | bytes per kept weight |
 //! |---|---|---|
 //! | [`CsrMatrix`] | single samples on CPUs without AVX2 | 8, and 4 a row |
-//! | [`LookupMatrix`] | single samples and small batches | 7 to 9 at 80 to 98%, with padding and tail |
+//! | [`LookupMatrix`] | single samples and small batches | 7 to 9 at 80 to 95%, with padding and tail |
 //! | [`PanelMatrix`] | batches | 6, and 36 for each four rows in each panel |
 
 mod csr;
