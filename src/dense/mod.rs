@@ -9,16 +9,8 @@ mod optimizer;
 mod pass;
 mod train;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
-
 pub use inference::{DenseInference, Orientation};
 pub use mlp::{DenseLayer, DenseMlp, Evaluation, Initialisation, Samples};
 pub use optimizer::Optimizer;
 pub use pass::Gradients;
 pub use train::{Epoch, History, Training};
-
-/// `c = a·b` on one thread.
-fn multiply(c: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>) {
-    matmul(c, Accum::Replace, a, b, 1.0, Par::Seq);
-}

@@ -1,10 +1,11 @@
 //! Forward, loss and backward.
 
-use faer::{MatMut, MatRef};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
-use super::{DenseMlp, Samples, multiply};
+use super::{DenseMlp, Samples};
 use crate::kernel::Activate;
+use crate::kernel::gemm;
+use crate::sparse::{matrix, matrix_mut};
 use crate::{Activation, Isa, Result};
 
 /// The gradient of the loss by every parameter, first layer to last.
@@ -99,10 +100,10 @@ impl Pass {
         for (index, layer) in mlp.layers.iter().enumerate() {
             let (out, inputs) = layer.shape();
             let (before, after) = self.activations.split_at_mut(index + 1);
-            let input = MatRef::from_row_major_slice(&before[index][..batch * inputs], batch, inputs);
+            let input = matrix(&before[index][..batch * inputs], batch, false);
             let output = &mut after[0][..batch * out];
-            let target = MatMut::from_row_major_slice_mut(output, batch, out);
-            multiply(target, input, weight(&layer.weight).transpose());
+            let target = matrix_mut(output, batch, false);
+            gemm(target, input, layer.weight.t(), 1);
             for row in output.chunks_exact_mut(out) {
                 row.iter_mut().zip(&layer.bias).for_each(|(value, &bias)| *value += bias);
             }
@@ -153,16 +154,12 @@ impl Pass {
             for row in delta.chunks_exact(out) {
                 gradient.bias.iter_mut().zip(row).for_each(|(sum, &delta)| *sum += delta);
             }
-            let delta = MatRef::from_row_major_slice(delta, batch, out);
-            let input =
-                MatRef::from_row_major_slice(&self.activations[index][..batch * inputs], batch, inputs);
-            let Some(target) = gradient.weight.as_slice_mut() else {
-                unreachable!("gradients are row-major")
-            };
-            multiply(MatMut::from_row_major_slice_mut(target, out, inputs), delta.transpose(), input);
+            let delta = matrix(delta, batch, false);
+            let input = matrix(&self.activations[index][..batch * inputs], batch, false);
+            gemm(gradient.weight.view_mut(), delta.t(), input, 1);
             if index > 0 {
-                let target = MatMut::from_row_major_slice_mut(&mut by_input[..batch * inputs], batch, inputs);
-                multiply(target, delta, weight(&layer.weight));
+                let target = matrix_mut(&mut by_input[..batch * inputs], batch, false);
+                gemm(target, delta, layer.weight.view(), 1);
                 std::mem::swap(by_output, by_input);
             }
         }
@@ -215,10 +212,4 @@ fn derive(activation: Activation, delta: &mut [f32], outputs: &[f32], sums: &[f3
             share + x * share * (1.0 - share) * slope
         }),
     }
-}
-
-/// faer's view of a row-major weight matrix.
-fn weight(weight: &Array2<f32>) -> MatRef<'_, f32> {
-    let slice = weight.as_slice().unwrap_or_else(|| unreachable!("weights are kept row-major"));
-    MatRef::from_row_major_slice(slice, weight.nrows(), weight.ncols())
 }
