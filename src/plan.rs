@@ -358,20 +358,22 @@ fn seconds(layer: Profile, layout: Layout, batch: usize, isa: Isa) -> f64 {
     1e-9 * nanoseconds
 }
 
-/// Bytes of activations that a panel may hold: a first-level cache of them.
-const PANEL_BYTES: usize = 48 << 10;
+/// Bytes of activations that a panel holds, about: most of a first-level cache, and the rest is for what streams through.
+const PANEL_BYTES: usize = 40 << 10;
 
 /// Entries of a row below which a panel is too narrow: taking up and putting away a row's sums then costs as much as
 /// reading a larger panel from the second level.
 const FEW: usize = 8;
 
-/// Columns of a layer's panels.
+/// Columns of a layer's panels, which are all of about the same width.
 pub(crate) fn panel_width(layer: Profile, isa: Isa) -> usize {
     let width = PANEL_BYTES / (size_of::<f32>() * isa.lanes() * isa.tile_vectors());
     let entries = width * layer.kept / (layer.out * layer.inputs);
-    match entries {
+    let width = match entries {
         FEW.. => width,
         _ if entries >= FEW / 2 => 2 * width,
         _ => 4 * width,
-    }
+    };
+    let panels = ((layer.inputs + width / 2) / width).max(1);
+    layer.inputs.div_ceil(panels)
 }

@@ -27,6 +27,22 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn splat_four(memory: &[f32], at: usize) -> [Self; 4] {
+        debug_assert!(at + 4 <= memory.len());
+        // SAFETY: the caller promises that the four lie in `memory`.
+        unsafe {
+            let four = _mm_loadu_ps(memory.as_ptr().add(at));
+            let four = _mm256_set_m128(four, four);
+            [
+                Self(_mm256_permute_ps::<0b00_00_00_00>(four)),
+                Self(_mm256_permute_ps::<0b01_01_01_01>(four)),
+                Self(_mm256_permute_ps::<0b10_10_10_10>(four)),
+                Self(_mm256_permute_ps::<0b11_11_11_11>(four)),
+            ]
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load(memory: &[f32], at: usize) -> Self {
         debug_assert!(at + LANES <= memory.len());
         // SAFETY: the caller promises that the lanes lie in `memory`.

@@ -1,5 +1,6 @@
 //! AVX-512F.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::{Task, Vector};
@@ -17,6 +18,27 @@ pub(super) unsafe fn run<T: Task>(task: T) {
     unsafe { task.run::<Lanes>() }
 }
 
+/// The four floats from `place` on, four times over. In assembly, since the compiler would make a load of each splat that
+/// is shuffled from the intrinsic's result.
+///
+/// # Safety
+/// The CPU has AVX-512F, and `place` has four floats.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn repeat_four(place: *const f32) -> __m512 {
+    let four;
+    // SAFETY: it reads the four floats and touches nothing else.
+    unsafe {
+        asm!(
+            "vbroadcastf32x4 {four}, [{place}]",
+            four = out(zmm_reg) four,
+            place = in(reg) place,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    four
+}
+
 impl Vector for Lanes {
     const LANES: usize = LANES;
 
@@ -24,6 +46,21 @@ impl Vector for Lanes {
     unsafe fn splat(value: f32) -> Self {
         // SAFETY: the CPU has the instructions; so below.
         Self(unsafe { _mm512_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    unsafe fn splat_four(memory: &[f32], at: usize) -> [Self; 4] {
+        debug_assert!(at + 4 <= memory.len());
+        // SAFETY: the caller promises that the four lie in `memory`.
+        unsafe {
+            let four = repeat_four(memory.as_ptr().add(at));
+            [
+                Self(_mm512_permute_ps::<0b00_00_00_00>(four)),
+                Self(_mm512_permute_ps::<0b01_01_01_01>(four)),
+                Self(_mm512_permute_ps::<0b10_10_10_10>(four)),
+                Self(_mm512_permute_ps::<0b11_11_11_11>(four)),
+            ]
+        }
     }
 
     #[inline(always)]

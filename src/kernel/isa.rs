@@ -126,7 +126,7 @@ impl Isa {
         match self.0 {
             Set::Portable => 1,
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => 2,
+            Set::Avx2 => 3,
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => 4,
         }

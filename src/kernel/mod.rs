@@ -34,5 +34,5 @@ pub(crate) use roof::{FmaRoof, LoadRoof};
 pub(crate) use spmm_panel::SpmmPanel;
 pub(crate) use spmv_csr::SpmvCsr;
 pub(crate) use spmv_lookup::SpmvLookup;
-pub(crate) use transpose::{RowsToTile, TileToRows};
+pub(crate) use transpose::{RowsToTile, TileToFeatures, TileToRows};
 use vector::{Task, Vector};

@@ -22,6 +22,11 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn splat_four(memory: &[f32], at: usize) -> [Self; 4] {
+        std::array::from_fn(|offset| Self([memory[at + offset]; LANES]))
+    }
+
+    #[inline(always)]
     unsafe fn load(memory: &[f32], at: usize) -> Self {
         let mut lanes = [0.0; LANES];
         lanes.copy_from_slice(&memory[at..at + LANES]);

@@ -76,16 +76,17 @@ impl SpmmPanel<'_> {
                     }
                     for _ in 0..group.common {
                         let columns = V::read_four(matrix.columns(), entry);
-                        for (offset, sums) in sums.iter_mut().enumerate() {
+                        let weights = V::splat_four(matrix.values(), entry);
+                        for (offset, (weight, sums)) in weights.into_iter().zip(&mut sums).enumerate() {
                             let column = (columns >> (16 * offset)) as usize & 0xFFFF;
-                            multiply(V::read(matrix.values(), entry + offset), x, column, sums);
+                            multiply(weight, x, column, sums);
                         }
                         entry += PANEL_ROWS;
                     }
                     for (sums, &rest) in sums.iter_mut().zip(&group.rest) {
                         for _ in 0..rest {
                             let column = V::read(matrix.columns(), entry) as usize;
-                            multiply(V::read(matrix.values(), entry), x, column, sums);
+                            multiply(V::splat(V::read(matrix.values(), entry)), x, column, sums);
                             entry += 1;
                         }
                     }
@@ -105,15 +106,14 @@ impl SpmmPanel<'_> {
     }
 }
 
-/// Adds a weight times the activations of a column to the sums of its row.
+/// Adds a weight, splat, times the activations of a column to the sums of its row.
 ///
 /// # Safety
 /// The CPU has the instruction set of `V`, and `x` has `N` vectors for the column.
 #[inline(always)]
-unsafe fn multiply<V: Vector, const N: usize>(weight: f32, x: &[f32], column: usize, sums: &mut [V; N]) {
+unsafe fn multiply<V: Vector, const N: usize>(weight: V, x: &[f32], column: usize, sums: &mut [V; N]) {
     // SAFETY: the caller's promises.
     unsafe {
-        let weight = V::splat(weight);
         for (n, sum) in sums.iter_mut().enumerate() {
             *sum = weight.mul_add(V::load(x, (column * N + n) * V::LANES), *sum);
         }

@@ -1,6 +1,9 @@
-//! Between `[batch, features]` and `[features, samples]`.
+//! Between the caller's `[batch, features]`, row-major or feature-major, and tiles: `[features, samples]`.
 
 use std::ops::Range;
+use std::slice;
+
+use ndarray::ArrayViewMut2;
 
 use super::{Task, Vector};
 
@@ -91,6 +94,40 @@ impl Task for TileToRows<'_, '_> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// `y[sample, feature] = tile[feature, sample]`, where the samples of a feature follow each other. (The standard library's
+/// copying spends as long on finding out how to go about such a short one; loading has other things to wait for.)
+pub(crate) struct TileToFeatures<'a> {
+    /// `[features, width]`.
+    pub(crate) tile: &'a [f32],
+    /// Whole vectors, enough for the samples.
+    pub(crate) width: usize,
+    /// `[samples, features]`, with a stride of 1 between samples.
+    pub(crate) y: ArrayViewMut2<'a, f32>,
+}
+
+impl Task for TileToFeatures<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Self { tile, width, mut y } = self;
+        let (samples, features) = y.dim();
+        assert!(width >= samples, "enough for the samples");
+        assert_eq!(tile.len(), features * width, "the tile is [features, width]");
+        assert!(y.strides()[0] == 1 || samples < 2, "samples follow each other");
+        let whole = samples / V::LANES * V::LANES;
+        for (feature, lanes) in tile.chunks_exact(width).enumerate() {
+            // SAFETY: `y` has this feature, and its samples one after the other.
+            let column = unsafe {
+                slice::from_raw_parts_mut(y.as_mut_ptr().offset(feature as isize * y.strides()[1]), samples)
+            };
+            for at in (0..whole).step_by(V::LANES) {
+                // SAFETY: the caller promises the instruction set; `at` and the lanes from there lie in both.
+                unsafe { V::load(lanes, at).store(column, at) };
+            }
+            column[whole..].iter_mut().zip(&lanes[whole..]).for_each(|(value, &lane)| *value = lane);
         }
     }
 }

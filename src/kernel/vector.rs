@@ -17,6 +17,12 @@ pub(crate) trait Vector: Copy {
     /// The CPU has the instruction set: true inside of a [`Task`] that `Isa::run` runs. So for all methods.
     unsafe fn splat(value: f32) -> Self;
 
+    /// A splat of each of `memory[at..at + 4]`, by one load: where loads are what a kernel waits for, shuffles are free.
+    ///
+    /// # Safety
+    /// `at + 4 <= memory.len()`.
+    unsafe fn splat_four(memory: &[f32], at: usize) -> [Self; 4];
+
     /// `memory[at..at + LANES]`.
     ///
     /// # Safety

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
 use crate::Isa;
-use crate::kernel::{RowsToTile, TileToRows};
+use crate::kernel::{RowsToTile, TileToFeatures, TileToRows};
 
 /// The tiles of a batch: as wide as can be, and the last one rounded up to whole vectors.
 pub(super) fn tiles(batch: usize, isa: Isa) -> impl Iterator<Item = Tile> {
@@ -76,11 +76,11 @@ impl Tile {
                 std::array::from_fn(|_| rows.next().and_then(|row| row.into_slice()).unwrap_or_default());
             return isa.run(TileToRows { tile, width, rows: &mut rows[..samples] });
         }
-        for (mut column, lanes) in y.columns_mut().into_iter().zip(tile.chunks_exact(width)) {
-            match column.as_slice_mut() {
-                Some(column) => column.copy_from_slice(&lanes[..samples]),
-                None => column.iter_mut().zip(lanes).for_each(|(value, &lane)| *value = lane),
-            }
+        if y.strides()[0] == 1 {
+            return isa.run(TileToFeatures { tile, width, y });
+        }
+        for (column, lanes) in y.columns_mut().into_iter().zip(tile.chunks_exact(width)) {
+            column.into_iter().zip(lanes).for_each(|(value, &lane)| *value = lane);
         }
     }
 }
