@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::vector::MAX_LANES;
 use super::{Task, Vector};
 
 pub(super) const LANES: usize = 8;
@@ -169,17 +170,10 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn transpose<'a>(
-        (count, columns): (usize, usize),
-        row: impl Fn(usize) -> &'a [f32],
-        mut put: impl FnMut(usize, Self),
-    ) {
+    unsafe fn transpose(rows: [&[f32]; MAX_LANES], mut put: impl FnMut(usize, Self)) {
         // SAFETY: the CPU has the instructions, and the caller promises that rows have so many floats.
         unsafe {
-            let mut rows = [_mm256_setzero_ps(); LANES];
-            for (index, lanes) in rows.iter_mut().enumerate().take(count) {
-                *lanes = Self::load(row(index), 0).0;
-            }
+            let rows: [_; LANES] = std::array::from_fn(|index| Self::load(rows[index], 0).0);
             let mut pairs = rows;
             for i in 0..4 {
                 pairs[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
@@ -197,11 +191,8 @@ impl Vector for Lanes {
             for k in 0..4 {
                 let left = _mm256_permute2f128_ps::<0x20>(quads[k], quads[4 + k]);
                 let right = _mm256_permute2f128_ps::<0x31>(quads[k], quads[4 + k]);
-                for (column, lanes) in [(k, left), (k + 4, right)] {
-                    if column < columns {
-                        put(column, Self(lanes));
-                    }
-                }
+                put(k, Self(left));
+                put(k + 4, Self(right));
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
+use super::vector::MAX_LANES;
 use super::{Task, Vector};
 
 pub(super) const LANES: usize = 16;
@@ -182,64 +183,34 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn transpose<'a>(
-        block: (usize, usize),
-        row: impl Fn(usize) -> &'a [f32],
-        put: impl FnMut(usize, Self),
-    ) {
-        // A block that is whole, as most are, is moved without a branch.
-        // SAFETY: the caller's promise.
-        unsafe {
-            if block == (LANES, LANES) {
-                transpose((LANES, LANES), row, put);
-            } else {
-                transpose(block, row, put);
-            }
-        }
-    }
-}
-
-/// [`Vector::transpose`].
-///
-/// # Safety
-/// As there.
-#[inline(always)]
-unsafe fn transpose<'a>(
-    (rows, columns): (usize, usize),
-    row: impl Fn(usize) -> &'a [f32],
-    mut put: impl FnMut(usize, Lanes),
-) {
-    for quarter in 0..4 {
-        // Quarter l of lanes[i] is four columns of row 4 * l + i: put together by loads, which have more ports than
-        // shuffles have.
-        // SAFETY: the CPU has the instructions, and the caller promises that rows have so many floats.
-        unsafe {
-            let mut lanes = [_mm512_setzero_ps(); 4];
-            for (i, lanes) in lanes.iter_mut().enumerate() {
-                for (l, mask) in [0x000F, 0x00F0, 0x0F00, 0xF000].into_iter().enumerate() {
-                    if 4 * l + i < rows {
-                        let row = row(4 * l + i);
-                        debug_assert!(row.len() >= LANES);
-                        let four = _mm_loadu_ps(row.as_ptr().add(4 * quarter));
+    unsafe fn transpose(rows: [&[f32]; MAX_LANES], mut put: impl FnMut(usize, Self)) {
+        debug_assert!(rows.iter().all(|row| row.len() >= LANES));
+        for quarter in 0..4 {
+            // Quarter l of lanes[i] is four columns of row 4 * l + i: put together by loads, which have more ports than
+            // shuffles have.
+            // SAFETY: the CPU has the instructions, and the caller promises that rows have so many floats.
+            unsafe {
+                let mut lanes = [_mm512_setzero_ps(); 4];
+                for (i, lanes) in lanes.iter_mut().enumerate() {
+                    for (l, mask) in [0x000F, 0x00F0, 0x0F00, 0xF000].into_iter().enumerate() {
+                        let four = _mm_loadu_ps(rows[4 * l + i].as_ptr().add(4 * quarter));
                         *lanes = _mm512_mask_broadcast_f32x4(*lanes, mask, four);
                     }
                 }
-            }
-            // Then each quarter is a square of four by four.
-            let [a, b, c, d] = lanes;
-            let [low, high] =
-                [_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)].map(|x| _mm512_castps_pd(x));
-            let [low_below, high_below] =
-                [_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)].map(|x| _mm512_castps_pd(x));
-            let square = [
-                _mm512_unpacklo_pd(low, low_below),
-                _mm512_unpackhi_pd(low, low_below),
-                _mm512_unpacklo_pd(high, high_below),
-                _mm512_unpackhi_pd(high, high_below),
-            ];
-            for (i, lanes) in square.into_iter().enumerate() {
-                if 4 * quarter + i < columns {
-                    put(4 * quarter + i, Lanes(_mm512_castpd_ps(lanes)));
+                // Then each quarter is a square of four by four.
+                let [a, b, c, d] = lanes;
+                let [low, high] =
+                    [_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)].map(|x| _mm512_castps_pd(x));
+                let [low_below, high_below] =
+                    [_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)].map(|x| _mm512_castps_pd(x));
+                let square = [
+                    _mm512_unpacklo_pd(low, low_below),
+                    _mm512_unpackhi_pd(low, low_below),
+                    _mm512_unpacklo_pd(high, high_below),
+                    _mm512_unpackhi_pd(high, high_below),
+                ];
+                for (i, lanes) in square.into_iter().enumerate() {
+                    put(4 * quarter + i, Self(_mm512_castpd_ps(lanes)));
                 }
             }
         }

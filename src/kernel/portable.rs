@@ -1,6 +1,7 @@
 //! Vectors in plain Rust, which the compiler turns into what the target has. Every access is checked: nothing in
 //! this file is `unsafe`, and no wrong matrix makes it read out of bounds.
 
+use super::vector::MAX_LANES;
 use super::{Task, Vector};
 
 pub(super) const LANES: usize = 8;
@@ -123,13 +124,9 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn transpose<'a>(
-        (rows, columns): (usize, usize),
-        row: impl Fn(usize) -> &'a [f32],
-        mut put: impl FnMut(usize, Self),
-    ) {
-        for column in 0..columns {
-            put(column, Self(std::array::from_fn(|lane| if lane < rows { row(lane)[column] } else { 0.0 })));
+    unsafe fn transpose(rows: [&[f32]; MAX_LANES], mut put: impl FnMut(usize, Self)) {
+        for column in 0..LANES {
+            put(column, Self(std::array::from_fn(|lane| rows[lane][column])));
         }
     }
 

@@ -5,6 +5,7 @@ use std::slice;
 
 use ndarray::ArrayViewMut2;
 
+use super::vector::MAX_LANES;
 use super::{Task, Vector};
 
 /// `tile[feature - first, sample] = rows[sample][feature]` for some features, of which `first` is the first.
@@ -37,12 +38,16 @@ impl Task for RowsToTile<'_> {
                     count = features.end - feature;
                 }
                 if feature + V::LANES <= readable {
+                    let block =
+                        std::array::from_fn(|index| rows.get(index).map_or(&NONE[..], |row| &row[feature..]));
                     // SAFETY: the caller promises the instruction set; the rows can be read so far, and the tile has
                     // `width` floats, whole vectors, for each of `count` columns.
                     unsafe {
-                        let row = |index: usize| &rows[index][feature..];
-                        let put = |index, lanes: V| lanes.store(tile, (column + index) * width + sample);
-                        V::transpose((rows.len(), count), row, put);
+                        V::transpose(block, |index, lanes| {
+                            if index < count {
+                                lanes.store(tile, (column + index) * width + sample);
+                            }
+                        });
                     }
                 } else {
                     for index in 0..count {
@@ -56,6 +61,9 @@ impl Task for RowsToTile<'_> {
         }
     }
 }
+
+/// Stands in for the rows that a block lacks.
+static NONE: [f32; MAX_LANES] = [0.0; MAX_LANES];
 
 /// `rows[sample][feature] = tile[feature, sample]`.
 pub(crate) struct TileToRows<'a, 'b> {
@@ -79,12 +87,17 @@ impl Task for TileToRows<'_, '_> {
             for feature in (0..features).step_by(V::LANES) {
                 let feature = feature.min(features.saturating_sub(V::LANES));
                 if feature + V::LANES <= features {
+                    let block = std::array::from_fn(|index| {
+                        if index < V::LANES { &tile[(feature + index) * width + sample..] } else { &NONE[..] }
+                    });
                     // SAFETY: the caller promises the instruction set; the tile has `width` floats for each feature,
                     // whole vectors, and the rows have so many features.
                     unsafe {
-                        let row = |index: usize| &tile[(feature + index) * width + sample..];
-                        let put = |index: usize, lanes: V| lanes.store(rows[index], feature);
-                        V::transpose((V::LANES, count), row, put);
+                        V::transpose(block, |index, lanes| {
+                            if index < count {
+                                lanes.store(rows[index], feature);
+                            }
+                        });
                     }
                 } else {
                     for (lane, row) in rows.iter_mut().enumerate() {

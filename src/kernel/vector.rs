@@ -130,16 +130,12 @@ pub(crate) trait Vector: Copy {
     /// See [`splat`](Self::splat).
     unsafe fn all_finite(self) -> bool;
 
-    /// Transposes a block of (rows, columns), neither more than `LANES`: `row` gives each row from the block's first column
-    /// on, and `put` takes each column, with zeros for the rows that the block lacks.
+    /// Transposes a square of `LANES` floats a side: of `rows`, the first `LANES`, from their beginnings on. `put` takes each
+    /// column.
     ///
     /// # Safety
-    /// Each row has `LANES` floats.
-    unsafe fn transpose<'a>(
-        block: (usize, usize),
-        row: impl Fn(usize) -> &'a [f32],
-        put: impl FnMut(usize, Self),
-    );
+    /// Those rows have `LANES` floats.
+    unsafe fn transpose(rows: [&[f32]; MAX_LANES], put: impl FnMut(usize, Self));
 
     /// `memory[at..at + 4]`, the first in the lowest bits: one scalar load. (Four loads would tempt the compiler to put
     /// column numbers into vectors, and to take them out again one by one.)
