@@ -28,17 +28,6 @@ impl Format {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Csr, Self::Lookup, Self::Panel, Self::Dense];
 
-    /// The fastest format for activations in a layout.
-    pub(crate) fn of(layout: Layout, isa: Isa) -> Self {
-        match layout {
-            // Plain Rust has no permutation of registers to look up with.
-            Layout::Rows if isa == Isa::portable() => Self::Csr,
-            Layout::Rows => Self::Lookup,
-            Layout::Tiles => Self::Panel,
-            Layout::Batch => Self::Dense,
-        }
-    }
-
     /// The layout of activations that its kernels work on.
     pub(crate) fn layout(self) -> Layout {
         match self {
@@ -70,8 +59,6 @@ pub(crate) enum Layout {
 }
 
 impl Layout {
-    pub(crate) const ALL: [Self; 3] = [Self::Rows, Self::Tiles, Self::Batch];
-
     /// Nanoseconds that it takes to bring an activation into the layout, or out of it, from the matrix of a batch.
     fn way(self) -> f64 {
         match self {
@@ -126,16 +113,19 @@ pub struct Plan {
     steps: Vec<Step>,
 }
 
+/// The seconds of a layer in each of [`Format::ALL`]; infinite where that cannot run.
+pub(crate) type Seconds = [f64; Format::ALL.len()];
+
 /// A layer of a plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Step {
     format: Format,
     out: usize,
     inputs: usize,
-    /// For each layout, the seconds of the layer alone; infinite where it cannot run.
-    seconds: [f64; 3],
-    /// The cheapest way to the end of this layer in each layout: its seconds, and the layout of the layer before.
-    ways: [(f64, Layout); 3],
+    /// The seconds of the layer alone.
+    seconds: Seconds,
+    /// The cheapest way to the end of this layer in each format: its seconds, and the format of the layer before.
+    ways: [(f64, Format); Format::ALL.len()],
 }
 
 impl Plan {
@@ -147,16 +137,12 @@ impl Plan {
     /// Makes this the cheapest plan by the cost model. It allocates only when it has never had so many layers.
     pub(crate) fn model(&mut self, layers: impl Iterator<Item = Profile>, batch: usize, isa: Isa) {
         (self.batch, self.isa, self.origin) = (batch, isa, Origin::Model);
-        self.fill(layers.map(|layer| (layer, Layout::ALL.map(|layout| seconds(layer, layout, batch, isa)))));
+        self.fill(layers.map(|layer| (layer, Format::ALL.map(|format| seconds(layer, format, batch, isa)))));
         self.choose(MARGIN);
     }
 
-    /// The cheapest plan by given times: for each layer, its seconds in each of [`Layout::ALL`].
-    pub(crate) fn of_times(
-        layers: impl Iterator<Item = (Profile, [f64; 3])>,
-        batch: usize,
-        isa: Isa,
-    ) -> Self {
+    /// The cheapest plan by given times.
+    pub(crate) fn of_times(layers: impl Iterator<Item = (Profile, Seconds)>, batch: usize, isa: Isa) -> Self {
         let mut plan = Self { batch, origin: Origin::Measured, ..Self::empty(isa) };
         plan.fill(layers);
         plan.choose(1.0);
@@ -207,7 +193,7 @@ impl Plan {
     /// first.
     pub fn candidates(&self, layer: usize) -> Vec<(Choice, f64)> {
         let Some(step) = self.steps.get(layer) else { return Vec::new() };
-        let times = Layout::ALL.map(|layout| (Format::of(layout, self.isa), step.seconds[layout as usize]));
+        let times = Format::ALL.map(|format| (format, step.seconds[format as usize]));
         let mut candidates: Vec<_> = times.into_iter().filter(|(_, seconds)| seconds.is_finite()).collect();
         candidates.sort_by(|(_, a), (_, b)| a.total_cmp(b));
         candidates.into_iter().map(|(format, seconds)| (Choice { format, isa: self.isa }, seconds)).collect()
@@ -234,50 +220,52 @@ impl Plan {
     /// The seconds that a layer takes alone, as chosen.
     pub(crate) fn seconds(&self, layer: usize) -> f64 {
         let step = self.steps[layer];
-        step.seconds[step.format.layout() as usize]
+        step.seconds[step.format as usize]
     }
 
-    fn fill(&mut self, layers: impl Iterator<Item = (Profile, [f64; 3])>) {
-        let unset = [(f64::INFINITY, Layout::Batch); 3];
+    fn fill(&mut self, layers: impl Iterator<Item = (Profile, Seconds)>) {
+        let ways = [(f64::INFINITY, Format::Dense); Format::ALL.len()];
         self.steps.clear();
         self.steps.extend(layers.map(|(layer, seconds)| Step {
             format: Format::Panel,
             out: layer.out,
             inputs: layer.inputs,
             seconds,
-            ways: unset,
+            ways,
         }));
     }
 
     /// Finds the cheapest way through the layers, from the caller's input, which is a batch, to the output, which is
-    /// one, too. Another layout than the layer before has costs a way for each activation between them, and a sparse
+    /// one, too. Another format than the layer before has costs a way for each activation between them, and a sparse
     /// format must win over the dense product by `margin`.
     fn choose(&mut self, margin: f64) {
-        let mut before = Layout::ALL.map(|layout| if layout == Layout::Batch { 0.0 } else { f64::INFINITY });
+        // What comes before the first layer is like a dense one that took no time.
+        let mut before = Format::ALL.map(|format| if format == Format::Dense { 0.0 } else { f64::INFINITY });
         for step in &mut self.steps {
             let activations = 1e-9 * (self.batch * step.inputs) as f64;
-            for layout in Layout::ALL {
-                let ways = Layout::ALL.map(|from| {
-                    let way = if from == layout { 0.0 } else { activations * (from.way() + layout.way()) };
-                    (before[from as usize] + way, from)
+            step.ways = Format::ALL.map(|format| {
+                let ways = Format::ALL.map(|from| {
+                    let way = activations * (from.layout().way() + format.layout().way());
+                    (before[from as usize] + if from == format { 0.0 } else { way }, from)
                 });
-                let [first, rest @ ..] = ways;
-                let (cost, from) = rest.into_iter().fold(first, |a, b| if b.0 < a.0 { b } else { a });
-                let handicap = if layout == Layout::Batch { 1.0 } else { margin };
-                step.ways[layout as usize] = (cost + handicap * step.seconds[layout as usize], from);
-            }
+                let (cost, from) = cheapest(ways);
+                let handicap = if format == Format::Dense { 1.0 } else { margin };
+                (cost + handicap * step.seconds[format as usize], from)
+            });
             before = step.ways.map(|(cost, _)| cost);
         }
         // Backwards along the cheapest way.
-        let Some(last) = self.steps.last() else { return };
-        let cheapest =
-            |a: Layout, b: Layout| if last.ways[b as usize].0 < last.ways[a as usize].0 { b } else { a };
-        let mut layout = Layout::ALL.into_iter().fold(Layout::Tiles, cheapest);
+        let (_, mut format) = cheapest(Format::ALL.map(|format| (before[format as usize], format)));
         for step in self.steps.iter_mut().rev() {
-            step.format = Format::of(layout, self.isa);
-            layout = step.ways[layout as usize].1;
+            step.format = format;
+            format = step.ways[format as usize].1;
         }
     }
+}
+
+/// The first of the cheapest.
+fn cheapest([first, rest @ ..]: [(f64, Format); Format::ALL.len()]) -> (f64, Format) {
+    rest.into_iter().fold(first, |a, b| if b.0 < a.0 { b } else { a })
 }
 
 impl Clone for Plan {
@@ -305,12 +293,11 @@ pub(crate) struct Profile {
 /// tell less, and dense is what a user has without us.
 const MARGIN: f64 = 1.25;
 
-/// The time that a layer is expected to take in a layout, on one thread of a 2.8 GHz Ice Lake server with AVX-512. Panels are
+/// The time that a layer is expected to take in a format, on one thread of a 2.8 GHz Ice Lake server with AVX-512. Panels are
 /// fitted to layers from 128×128 to 768×3072 at 0 to 80% and batches of 1 to 256, lookups to layers up to 4096×4096 at 0 to
 /// 95% and batches of 1 to 16 (standard deviation of the ratio: 16% and 26%, outliers of a noisy machine not in the fit);
 /// the dense constants are read off times of the same layers. All are carried over to the other instruction sets.
-fn seconds(layer: Profile, layout: Layout, batch: usize, isa: Isa) -> f64 {
-    let format = Format::of(layout, isa);
+fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
     if !format.runs_on(isa) {
         return f64::INFINITY;
     }

@@ -125,9 +125,9 @@ impl Vector for Lanes {
 
     #[inline(always)]
     unsafe fn transpose(rows: [&[f32]; MAX_LANES], mut put: impl FnMut(usize, Self)) {
-        for column in 0..LANES {
-            put(column, Self(std::array::from_fn(|lane| rows[lane][column])));
-        }
+        let columns: [[f32; LANES]; LANES] =
+            std::array::from_fn(|column| std::array::from_fn(|lane| rows[lane][column]));
+        columns.into_iter().enumerate().for_each(|(index, lanes)| put(index, Self(lanes)));
     }
 
     #[inline(always)]

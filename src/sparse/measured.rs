@@ -5,14 +5,12 @@ use std::cell::RefCell;
 use ndarray::Array2;
 
 use super::run::CHUNK;
-use super::tile::tiles;
-#[cfg(feature = "dense")]
-use super::workspace::Buffer;
-use super::workspace::Workspace;
+use super::tile::{Tile, tiles};
+use super::workspace::{Buffer, Workspace};
 use super::{SparseLinear, SparseMlp};
 use crate::Result;
 use crate::measure::interleaved;
-use crate::plan::{Format, Layout, Plan};
+use crate::plan::{Format, Layout, Plan, Seconds};
 
 /// Rounds of each timing.
 const ROUNDS: usize = 7;
@@ -68,46 +66,44 @@ impl Plan {
     }
 }
 
-/// The seconds that a layer takes alone in each of [`Layout::ALL`], without the way in and out.
-fn times(mlp: &SparseMlp, layer: &SparseLinear, samples: usize) -> [f64; 3] {
+/// The seconds that a layer takes alone, without the way in and out.
+fn times(mlp: &SparseMlp, layer: &SparseLinear, samples: usize) -> Seconds {
     let isa = mlp.isa();
     let (shape, Workspace { threads, .. }) = (layer.shape(), mlp.workspace(1));
-    let buffers = RefCell::new(threads);
-    let mut rows = || {
-        let [before, after] = &mut buffers.borrow_mut()[0];
-        let (together, stride) = (isa.lookup_samples(), mlp.row_stride());
-        for start in (0..samples).step_by(together) {
-            let count = together.min(samples - start);
-            let [before, after] =
-                [&mut *before, &mut *after].map(|buffer| &mut buffer.as_mut_slice()[..count * stride]);
-            layer.forward_rows(Format::of(Layout::Rows, isa), count, stride, before, after);
-        }
-    };
-    let mut by_tiles = || {
-        let [before, after] = &mut buffers.borrow_mut()[0];
-        for tile in tiles(samples, isa) {
-            let (before, after) = (before.as_mut_slice(), after.as_mut_slice());
-            layer.forward_tile(
-                tile.width,
-                &before[..shape.1 * tile.width],
-                &mut after[..shape.0 * tile.width],
-            );
-        }
-    };
+    let threads = RefCell::new(threads);
     #[cfg(feature = "dense")]
-    {
-        let x = Array2::from_elem((samples, shape.1), 0.5);
-        let mut y = Array2::zeros((samples, shape.0));
-        let mut dense = || {
-            let buffers = &mut buffers.borrow_mut()[0];
-            layer.forward_batch(x.view(), y.view_mut(), buffers.each_mut().map(Buffer::as_mut_slice), 1);
-        };
-        let timings = interleaved(ROUNDS, &mut [&mut rows, &mut by_tiles, &mut dense]);
-        std::array::from_fn(|layout| timings[layout].best())
-    }
-    #[cfg(not(feature = "dense"))]
-    {
-        let timings = interleaved(ROUNDS, &mut [&mut rows, &mut by_tiles]);
-        [timings[0].best(), timings[1].best(), f64::INFINITY]
-    }
+    let (x, y) =
+        (Array2::from_elem((samples, shape.1), 0.5), RefCell::new(Array2::zeros((samples, shape.0))));
+    let pass = |format: Format| {
+        let mut threads = threads.borrow_mut();
+        let [before, after] = threads[0].each_mut().map(Buffer::as_mut_slice);
+        match format.layout() {
+            Layout::Rows => {
+                let (together, stride) = (isa.lookup_samples(), mlp.row_stride());
+                for start in (0..samples).step_by(together) {
+                    let count = together.min(samples - start);
+                    let len = count * stride;
+                    layer.forward_rows(format, count, stride, &before[..len], &mut after[..len]);
+                }
+            }
+            Layout::Tiles => {
+                for Tile { width, .. } in tiles(samples, isa) {
+                    let (inputs, outputs) = (shape.1 * width, shape.0 * width);
+                    layer.forward_tile(width, &before[..inputs], &mut after[..outputs]);
+                }
+            }
+            Layout::Batch => {
+                #[cfg(feature = "dense")]
+                layer.forward_batch(x.view(), y.borrow_mut().view_mut(), [before, after], 1);
+            }
+        }
+    };
+    let formats: Vec<_> = Format::ALL.into_iter().filter(|format| format.runs_on(isa)).collect();
+    let mut runs: Vec<_> = formats.iter().map(|&format| move || pass(format)).collect();
+    let mut runs: Vec<&mut dyn FnMut()> = runs.iter_mut().map(|run| run as &mut dyn FnMut()).collect();
+    let timings = interleaved(ROUNDS, &mut runs);
+    Format::ALL.map(|format| {
+        let timing = formats.iter().zip(&timings).find(|&(&timed, _)| timed == format);
+        timing.map_or(f64::INFINITY, |(_, timing)| timing.best())
+    })
 }
