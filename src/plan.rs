@@ -223,6 +223,11 @@ impl Plan {
         step.seconds[step.format as usize]
     }
 
+    /// The seconds of all layers, as chosen.
+    pub(crate) fn total(&self) -> f64 {
+        (0..self.steps.len()).map(|layer| self.seconds(layer)).sum()
+    }
+
     fn fill(&mut self, layers: impl Iterator<Item = (Profile, Seconds)>) {
         let ways = [(f64::INFINITY, Format::Dense); Format::ALL.len()];
         self.steps.clear();

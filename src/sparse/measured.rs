@@ -10,26 +10,33 @@ use super::workspace::{Buffer, Workspace};
 use super::{SparseLinear, SparseMlp};
 use crate::Result;
 use crate::measure::interleaved;
-use crate::plan::{Format, Layout, Plan, Seconds};
+use crate::plan::{Choice, Format, Layout, Plan, Seconds};
 
 /// Rounds of each timing.
 const ROUNDS: usize = 7;
 
+/// What the cost model finds so many times slower than the best is not timed: the model is not as far off as that, and a
+/// batch of thousands through a kernel for single samples would take minutes.
+const HOPELESS: f64 = 6.0;
+
 impl Plan {
     /// The plan that runs a batch of `batch` samples fastest on this machine, on one thread. Each layer is timed in each
-    /// layout, and then the whole network by the best plan of these times, by the cost model's, and with all layers in
-    /// one format. That is some 50 passes or more, and packs the weights in every format.
+    /// format that the cost model gives a chance, and then the whole network by the best plan of these times, by the cost
+    /// model's, and with all layers in one format. That is some 50 passes or more, and packs the weights in those formats.
     /// [`SparseMlp::with_plan`] puts the plan to use.
     pub fn measured(mlp: &SparseMlp, batch: usize) -> Self {
         // A longer batch is more of the same.
         let samples = batch.clamp(1, CHUNK);
-        let layers = mlp.layers().iter().map(|layer| (layer.profile(), times(mlp, layer, samples)));
-        let measured = Self::of_times(layers, batch, mlp.isa());
-
         let mut modelled = Self::empty(mlp.isa());
         modelled.model(mlp.profiles(), batch, mlp.isa());
+        let layers = mlp.layers().iter().enumerate();
+        let layers = layers
+            .map(|(index, layer)| (layer.profile(), times(mlp, layer, samples, &modelled.candidates(index))));
+        let measured = Self::of_times(layers, batch, mlp.isa());
+
         let mut candidates = vec![measured.clone(), measured.with_formats_of(&modelled)];
         let uniform = Format::ALL.into_iter().filter_map(|format| Self::uniform(mlp, batch, format).ok());
+        let uniform = uniform.filter(|plan| plan.total() <= HOPELESS * modelled.total());
         candidates.extend(uniform.map(|plan| measured.with_formats_of(&plan)));
         let mut distinct: Vec<Self> = Vec::new();
         for plan in candidates {
@@ -66,8 +73,8 @@ impl Plan {
     }
 }
 
-/// The seconds that a layer takes alone, without the way in and out.
-fn times(mlp: &SparseMlp, layer: &SparseLinear, samples: usize) -> Seconds {
+/// The seconds that a layer takes alone, without the way in and out, by those candidates, fastest first, that have a chance.
+fn times(mlp: &SparseMlp, layer: &SparseLinear, samples: usize, candidates: &[(Choice, f64)]) -> Seconds {
     let isa = mlp.isa();
     let (shape, Workspace { threads, .. }) = (layer.shape(), mlp.workspace(1));
     let threads = RefCell::new(threads);
@@ -98,7 +105,9 @@ fn times(mlp: &SparseMlp, layer: &SparseLinear, samples: usize) -> Seconds {
             }
         }
     };
-    let formats: Vec<_> = Format::ALL.into_iter().filter(|format| format.runs_on(isa)).collect();
+    let limit = candidates.first().map_or(0.0, |(_, fastest)| HOPELESS * fastest);
+    let chances = candidates.iter().filter(|(_, expected)| *expected <= limit);
+    let formats: Vec<_> = chances.map(|(choice, _)| choice.format).collect();
     let mut runs: Vec<_> = formats.iter().map(|&format| move || pass(format)).collect();
     let mut runs: Vec<&mut dyn FnMut()> = runs.iter_mut().map(|run| run as &mut dyn FnMut()).collect();
     let timings = interleaved(ROUNDS, &mut runs);
