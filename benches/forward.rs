@@ -9,7 +9,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baselines::{Case, Contender, Family, Model, Network, SPARSITIES, batches, networks};
+use baselines::networks::{Model, Network, SPARSITIES, batches, networks};
+use baselines::{Case, Contender, Family};
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 
 fn forward(criterion: &mut Criterion) {

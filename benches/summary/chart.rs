@@ -9,7 +9,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::Line;
-use crate::baselines::{Family, SPARSITIES};
+use crate::baselines::Family;
+use crate::baselines::networks::SPARSITIES;
 
 const PANEL: (u32, u32) = (330, 260);
 const COLUMNS: usize = 3;

@@ -14,7 +14,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use baselines::{Case, Contender, Family, Model, Network, SPARSITIES, batches, is_test, networks};
+use baselines::networks::{Model, Network, SPARSITIES, batches, is_test, networks};
+use baselines::{Case, Contender, Family};
 use tombola::measure::{Ratio, Timing, interleaved};
 
 /// Seconds for a case, about; more where contenders are slow.

@@ -7,7 +7,8 @@ use tombola::measure::Roofs;
 
 use super::Line;
 use crate::baselines::mkl::mkl;
-use crate::baselines::{Family, Order, Rows, threads};
+use crate::baselines::networks::{Order, Rows};
+use crate::baselines::{Family, threads};
 
 pub fn plain_head() -> String {
     format!(
