@@ -333,6 +333,7 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
             // Per weight, its way from memory, the product's own packing of it, and the multiply-adds.
             let weights = (layer.out * layer.inputs) as f64;
             let far = match size_of::<f32>() as f64 * weights {
+                ..1.2e6 if batch > 1 => 0.05,
                 ..6e5 => 0.08,
                 ..8e6 => 0.125,
                 ..3e7 => 0.3,

@@ -68,6 +68,37 @@ fn chains_of_layers() {
     }
 }
 
+/// More rows than the panels of a tile are walked for at once, and more columns than a panel has.
+#[test]
+fn tall_and_wide() {
+    for (out, inputs) in [(1100, 40), (513, 513), (40, 1100)] {
+        for activation in [Activation::Relu, Activation::Tanh] {
+            let layers = [layer(out, inputs, 0.02, activation, 1)];
+            check(&layers, noise_matrix(70, inputs, 2).view());
+        }
+    }
+    let layers = [layer(1100, 30, 0.1, Activation::Relu, 1), layer(1030, 1100, 0.01, Activation::Softmax, 2)];
+    check(&layers, noise_matrix(20, 30, 3).view());
+}
+
+/// What a long batch gives, its parts give, to the bit.
+#[test]
+fn a_hundred_thousand_samples() {
+    const BATCH: usize = 100_000;
+    let layers = [layer(30, 20, 0.2, Activation::Relu, 1), layer(3, 30, 0.5, Activation::Softmax, 2)];
+    let x = noise_matrix(BATCH, 20, 3);
+    for (kernel, mlp) in every_kernel(&layers) {
+        let y = mlp.forward(x.view()).unwrap();
+        let mut workspace = mlp.workspace(BATCH);
+        for start in [0, 49_920, BATCH - 64] {
+            let part = s![start..start + 64, ..];
+            let mut expected = Array2::zeros((64, 3));
+            mlp.forward_into(x.slice(part), expected.view_mut(), &mut workspace).unwrap();
+            assert_eq!(y.slice(part), expected, "{kernel}, from sample {start}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -153,13 +184,22 @@ fn a_sample_does_not_depend_on_its_batch() {
 #[cfg(feature = "rayon")]
 #[test]
 fn threads_do_not_show() {
-    let layers = [layer(70, 150, 0.2, Activation::Gelu, 1), layer(9, 70, 0.5, Activation::Softmax, 2)];
-    for (isa, mlp) in every_kernel(&layers) {
-        for batch in [1, 2, 8, 17, 31, 64, 100, 333] {
+    let narrow = [layer(70, 150, 0.2, Activation::Gelu, 1), layer(9, 70, 0.5, Activation::Softmax, 2)];
+    // So many rows that threads share them out, where there are too few samples for that.
+    let wide = [layer(1300, 150, 0.05, Activation::Gelu, 3), layer(1100, 1300, 0.01, Activation::Softmax, 4)];
+    threads_do_not_show_in(&narrow, &[1, 2, 8, 17, 31, 64, 100, 333]);
+    threads_do_not_show_in(&wide, &[1, 17, 64, 100]);
+}
+
+#[cfg(feature = "rayon")]
+fn threads_do_not_show_in(layers: &[common::Layer], batches: &[usize]) {
+    for (isa, mlp) in every_kernel(layers) {
+        let outputs = mlp.outputs();
+        for &batch in batches {
             let x = noise_matrix(batch, 150, 3);
             let by_features = x.t().as_standard_layout().into_owned();
             let expected = mlp.forward(x.view()).unwrap();
-            let mut expected_by_features = Array2::zeros((9, batch));
+            let mut expected_by_features = Array2::zeros((outputs, batch));
             let y = expected_by_features.view_mut().reversed_axes();
             mlp.forward_into(by_features.t(), y, &mut mlp.workspace(batch)).unwrap();
             for threads in [1, 2, 3, 5] {
@@ -169,7 +209,7 @@ fn threads_do_not_show() {
                     let mut y = Array2::zeros(expected.dim());
                     mlp.forward_into(x.view(), y.view_mut(), &mut workspace).unwrap();
                     assert_eq!(y, expected, "{isa}, batch {batch}, {threads} threads");
-                    let mut y = Array2::zeros((9, batch));
+                    let mut y = Array2::zeros((outputs, batch));
                     mlp.forward_into(by_features.t(), y.view_mut().reversed_axes(), &mut workspace).unwrap();
                     assert_eq!(
                         y, expected_by_features,

@@ -16,7 +16,7 @@ use sprs::CsMatI;
 pub use csr::CsrMatrix;
 pub use lookup::LookupMatrix;
 pub(crate) use lookup::MAX_TABLES;
-pub use panel::{PANEL_ROWS, PanelMatrix};
+pub use panel::{BAND_ROWS, PANEL_ROWS, PanelMatrix};
 
 use crate::csr::Csr;
 

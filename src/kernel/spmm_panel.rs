@@ -1,4 +1,4 @@
-//! `Y = activation(W·X + bias)` for a tile of samples, `W` packed in [panels](PanelMatrix).
+//! `Y = activation(W·X + bias)` for a tile of samples and a band of rows, `W` packed in [panels](PanelMatrix).
 
 use std::ops::Range;
 
@@ -6,12 +6,13 @@ use super::{Task, Vector};
 use crate::Activation;
 use crate::format::{PANEL_ROWS, PanelMatrix};
 
-/// One layer on one tile. Activations are feature-major: `samples` floats for each feature.
+/// A band of a layer's rows on one tile. Activations are feature-major: `samples` floats for each feature.
 pub(crate) struct SpmmPanel<'a> {
     pub(crate) matrix: &'a PanelMatrix,
-    /// The panels to add to the sums; with the first of the matrix they begin, after the last they are complete.
+    pub(crate) band: usize,
+    /// The band's panels to add to the sums; with the first they begin, after the last they are complete.
     pub(crate) panels: Range<usize>,
-    /// `[out]`.
+    /// `[rows of the band]`.
     pub(crate) bias: &'a [f32],
     /// Applied if it [is fused](super::is_fused).
     pub(crate) activation: Activation,
@@ -19,18 +20,18 @@ pub(crate) struct SpmmPanel<'a> {
     pub(crate) samples: usize,
     /// `[features, samples]`, for the columns of those panels.
     pub(crate) x: &'a [f32],
-    /// `[out, samples]`: sums, between the first panel and the last.
+    /// `[rows of the band, samples]`: sums, between the first panel and the last.
     pub(crate) y: &'a mut [f32],
 }
 
 impl Task for SpmmPanel<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        let rows = self.matrix.shape().0;
+        let rows = self.matrix.rows_of(self.band..self.band + 1).len();
         assert_eq!(self.bias.len(), rows, "one bias a row");
         let columns = self.matrix.columns_of(self.panels.clone());
         assert_eq!(self.x.len(), columns.len() * self.samples, "x is [features, samples]");
-        assert_eq!(self.y.len(), rows * self.samples, "y is [out, samples]");
+        assert_eq!(self.y.len(), rows * self.samples, "y is [rows, samples]");
         // SAFETY: the caller promises the instruction set; the slices have just been measured against `samples`,
         // and `N` vectors are what `samples` is in each arm.
         unsafe {
@@ -51,16 +52,16 @@ impl SpmmPanel<'_> {
     /// asserts.
     #[inline(always)]
     unsafe fn tile<V: Vector, const N: usize>(self) {
-        let Self { matrix, panels, bias, activation, x, y, .. } = self;
+        let Self { matrix, band, panels, bias, activation, x, y, .. } = self;
         let origin = matrix.columns_of(panels.clone()).start;
         for index in panels {
-            let panel = &matrix.panels()[index];
-            let (first, last) = (index == 0, index + 1 == matrix.panels().len());
+            let panel = &matrix.band(band)[index];
+            let (first, last) = (index == 0, index + 1 == matrix.panels_of_band());
             let x = &x[(panel.column - origin) * N * V::LANES..];
             let mut entry = panel.entry;
             for group in &matrix.groups()[panel.groups.clone()] {
-                // SAFETY: for the whole body: `PanelMatrix` keeps rows below `out` and a panel's columns below `in`,
-                // so the vectors of a row or a column lie in `y` or `x`, which hold `N` vectors for each; and the
+                // SAFETY: for the whole body: `PanelMatrix` keeps rows below those of the band and a panel's columns
+                // below its width, so the vectors of a row or a column lie in `y` or `x`, which hold `N` vectors for each; and the
                 // lengths of a panel's groups add up to the entries that it has.
                 unsafe {
                     let rows = group.rows.map(|row| row as usize);

@@ -7,6 +7,7 @@ use ndarray::{Array1, ArrayView1, ArrayView2};
 #[cfg(feature = "dense")]
 use ndarray::{Array2, ArrayViewMut2};
 
+use super::join;
 use super::tile::Tile;
 use crate::csr::{self, Csr};
 use crate::format::{CsrMatrix, LookupMatrix, PanelMatrix};
@@ -15,6 +16,9 @@ use crate::kernel::{Activate, SpmmPanel, SpmvCsr, SpmvLookup, is_fused};
 use crate::kernel::{finish, gemm};
 use crate::plan::{Format, Profile};
 use crate::{Activation, Error, Isa, Result, plan};
+
+/// Bands of rows that are walked together while a tile is loaded: their sums, too, stay in the second-level cache.
+const BANDS_TOGETHER: usize = 2;
 
 /// A linear layer with sparse weights: `y = activation(W·x + b)`, `W` of shape `[out, in]`.
 ///
@@ -212,13 +216,34 @@ impl SparseLinear {
         }
     }
 
-    /// The layer on a tile of samples: `x` is `[in, samples]`, `y` is `[out, samples]`.
-    pub(super) fn forward_tile(&self, samples: usize, x: &[f32], y: &mut [f32]) {
-        self.forward_panels(0..self.panels().panels().len(), samples, x, y);
+    /// How many threads can share the rows of a tile.
+    pub(super) fn shares(&self) -> usize {
+        self.panels().bands()
     }
 
-    /// The layer on a tile of the caller's samples, which are brought into `buffer` a panel at a time: what one panel
-    /// needs stays in the cache until it has been used.
+    /// The layer on a tile of samples: `x` is `[in, samples]`, `y` is `[out, samples]`. Up to `threads` threads of the
+    /// current rayon pool share its rows out.
+    pub(super) fn forward_tile(&self, samples: usize, threads: usize, x: &[f32], y: &mut [f32]) {
+        self.share_bands(0..self.panels().bands(), samples, threads, x, y);
+        self.finish_tile(y);
+    }
+
+    fn share_bands(&self, bands: Range<usize>, samples: usize, threads: usize, x: &[f32], y: &mut [f32]) {
+        let matrix = self.panels();
+        if threads < 2 || bands.len() < 2 {
+            return self.forward_bands(bands, 0..matrix.panels_of_band(), samples, x, y);
+        }
+        let (left, right) = (threads / 2, threads - threads / 2);
+        let middle = bands.start + bands.len() * left / threads;
+        let (y_left, y_right) = y.split_at_mut(matrix.rows_of(bands.start..middle).len() * samples);
+        join(
+            || self.share_bands(bands.start..middle, samples, left, x, y_left),
+            || self.share_bands(middle..bands.end, samples, right, x, y_right),
+        );
+    }
+
+    /// The layer on a tile of the caller's samples, which are brought into `buffer` (`[in, samples]`) a panel at a time: the
+    /// first bands of rows find them in the cache.
     pub(super) fn forward_loading(
         &self,
         tile: &Tile,
@@ -226,21 +251,50 @@ impl SparseLinear {
         buffer: &mut [f32],
         y: &mut [f32],
     ) {
-        let source = tile.source(x);
-        for panel in 0..self.panels().panels().len() {
-            let features = self.panels().columns_of(panel..panel + 1);
-            let buffer = &mut buffer[..features.len() * tile.width];
+        let (matrix, width, source) = (self.panels(), tile.width, tile.source(x));
+        let together = matrix.bands().min(BANDS_TOGETHER);
+        let (first, rest) = y.split_at_mut(matrix.rows_of(0..together).len() * width);
+        for panel in 0..matrix.panels_of_band() {
+            let features = matrix.columns_of(panel..panel + 1);
+            // What no other band needs is overwritten, and so never leaves the first-level cache.
+            let start = if rest.is_empty() { 0 } else { features.start * width };
+            let buffer = &mut buffer[start..start + features.len() * width];
             tile.load(&source, features, buffer, self.isa);
-            self.forward_panels(panel..panel + 1, tile.width, buffer, y);
+            self.forward_bands(0..together, panel..panel + 1, width, buffer, first);
+        }
+        self.forward_bands(together..matrix.bands(), 0..matrix.panels_of_band(), width, buffer, rest);
+        self.finish_tile(y);
+    }
+
+    /// Some bands of rows, of which `y` has the outputs, on some panels, of which `x` has the inputs.
+    fn forward_bands(
+        &self,
+        bands: Range<usize>,
+        panels: Range<usize>,
+        samples: usize,
+        x: &[f32],
+        y: &mut [f32],
+    ) {
+        let (matrix, activation) = (self.panels(), self.activation);
+        let complete = panels.end == matrix.panels_of_band();
+        let mut rest = y;
+        for band in bands {
+            let rows = matrix.rows_of(band..band + 1);
+            let (y, after) = rest.split_at_mut(rows.len() * samples);
+            let (bias, panels) = (&self.bias_slice()[rows.clone()], panels.clone());
+            self.isa.run(SpmmPanel { matrix, band, panels, bias, activation, samples, x, y: &mut *y });
+            if complete && !is_fused(activation) && activation != Activation::Softmax {
+                let features = rows.len();
+                self.isa.run(Activate { activation, values: y, features, by_features: true });
+            }
+            rest = after;
         }
     }
 
-    fn forward_panels(&self, panels: Range<usize>, samples: usize, x: &[f32], y: &mut [f32]) {
-        let (matrix, bias, activation) = (self.panels(), self.bias_slice(), self.activation);
-        let complete = panels.end == matrix.panels().len();
-        self.isa.run(SpmmPanel { matrix, panels, bias, activation, samples, x, y });
-        if complete && !is_fused(activation) {
-            let features = self.shape().0;
+    /// What is left to do when all rows of a tile are there.
+    fn finish_tile(&self, y: &mut [f32]) {
+        let (activation, features) = (self.activation, self.shape().0);
+        if activation == Activation::Softmax {
             self.isa.run(Activate { activation, values: y, features, by_features: true });
         }
     }

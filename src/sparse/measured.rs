@@ -96,7 +96,7 @@ fn times(mlp: &SparseMlp, layer: &SparseLinear, samples: usize, candidates: &[(C
             Layout::Tiles => {
                 for Tile { width, .. } in tiles(samples, isa) {
                     let (inputs, outputs) = (shape.1 * width, shape.0 * width);
-                    layer.forward_tile(width, &before[..inputs], &mut after[..outputs]);
+                    layer.forward_tile(width, 1, &before[..inputs], &mut after[..outputs]);
                 }
             }
             Layout::Batch => {

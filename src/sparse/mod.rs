@@ -17,3 +17,14 @@ pub use mlp::SparseMlp;
 pub use workspace::Workspace;
 #[cfg(feature = "dense")]
 pub(crate) use workspace::{matrix, matrix_mut};
+
+/// Both, at the same time if the current rayon pool has a thread to spare.
+fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
+    #[cfg(feature = "rayon")]
+    rayon::join(a, b);
+    #[cfg(not(feature = "rayon"))]
+    {
+        a();
+        b();
+    }
+}

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
-use super::SparseMlp;
 use super::tile::{Tile, tiles};
 use super::workspace::{Buffer, Workspace, matrix, matrix_mut};
+use super::{SparseMlp, join};
 use crate::plan::{Format, Layout, Plan};
 
 /// Samples that are taken together where activations of the whole batch lie between layers: enough for a dense product
@@ -102,7 +102,8 @@ impl SparseMlp {
         }
     }
 
-    /// A larger batch, a part for each thread: its samples, in tiles.
+    /// A larger batch, in tiles. Threads share its samples out as long as that gives each a tile, and then the rows of
+    /// those layers that have many.
     fn run_tiles(
         &self,
         layers: Range<usize>,
@@ -110,26 +111,28 @@ impl SparseMlp {
         mut y: ArrayViewMut2<'_, f32>,
         threads: &mut [[Buffer; 2]],
     ) {
-        #[cfg(feature = "rayon")]
-        if threads.len() > 1 {
+        let one_tile = tiles(x.nrows(), self.isa()).nth(1).is_none();
+        let share_rows = one_tile && self.layers()[layers.clone()].iter().any(|layer| layer.shares() > 1);
+        if threads.len() > 1 && !share_rows {
             let (left, right) = threads.split_at_mut(threads.len() / 2);
             // Whole vectors to the left, so that only the last part has an incomplete one.
             let share = x.nrows() * left.len() / (left.len() + right.len());
             let middle = share.next_multiple_of(self.isa().lanes()).min(x.nrows());
             let (x_left, x_right) = x.split_at(Axis(0), middle);
             let (y_left, y_right) = y.split_at(Axis(0), middle);
-            rayon::join(
+            join(
                 || self.run_tiles(layers.clone(), x_left, y_left, left),
                 || self.run_tiles(layers.clone(), x_right, y_right, right),
             );
             return;
         }
+        let count = threads.len();
         for tile in tiles(x.nrows(), self.isa()) {
-            self.run_tile(layers.clone(), &tile, x, &mut y, &mut threads[0]);
+            self.run_tile(layers.clone(), &tile, x, &mut y, &mut threads[0], count);
         }
     }
 
-    /// Runs one tile through some layers.
+    /// Runs one tile through some layers, on some threads.
     fn run_tile(
         &self,
         layers: Range<usize>,
@@ -137,19 +140,23 @@ impl SparseMlp {
         x: ArrayView2<'_, f32>,
         y: &mut ArrayViewMut2<'_, f32>,
         [before, after]: &mut [Buffer; 2],
+        threads: usize,
     ) {
         let (mut before, mut after) = (before.as_mut_slice(), after.as_mut_slice());
         for (index, layer) in self.layers()[layers].iter().enumerate() {
             let (out, inputs) = layer.shape();
-            let after_layer = &mut after[..out * tile.width];
-            if index == 0 {
-                layer.forward_loading(tile, x, before, after_layer);
+            let (input, output) = (&mut before[..inputs * tile.width], &mut after[..out * tile.width]);
+            if index == 0 && threads == 1 {
+                layer.forward_loading(tile, x, input, output);
             } else {
-                layer.forward_tile(tile.width, &before[..inputs * tile.width], after_layer);
+                if index == 0 {
+                    tile.share_load(&tile.source(x), 0..inputs, input, self.isa(), threads);
+                }
+                layer.forward_tile(tile.width, threads, input, output);
             }
             std::mem::swap(&mut before, &mut after);
         }
-        tile.store(&before[..y.ncols() * tile.width], y.view_mut(), self.isa());
+        tile.store(&before[..y.ncols() * tile.width], y.view_mut(), self.isa(), threads);
     }
 
     /// A small batch, with the features of a sample side by side.
