@@ -301,7 +301,8 @@ const MARGIN: f64 = 1.25;
 /// The time that a layer is expected to take in a format, on one thread of a 2.8 GHz Ice Lake server with AVX-512. Panels are
 /// fitted to layers from 128×128 to 768×3072 at 0 to 80% and batches of 1 to 256, lookups to layers up to 4096×4096 at 0 to
 /// 95% and batches of 1 to 16 (standard deviation of the ratio: 16% and 26%, outliers of a noisy machine not in the fit);
-/// the dense constants are read off times of the same layers. All are carried over to the other instruction sets.
+/// the dense constants are read off times of the same layers. Panels have constants of their own for each instruction set,
+/// the rest is carried over.
 fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
     if !format.runs_on(isa) {
         return f64::INFINITY;
@@ -325,7 +326,11 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
             // are taken up and put away.
             let vectors = batch.div_ceil(lanes) as f64;
             let tiles = batch.div_ceil(lanes * isa.tile_vectors()) as f64;
-            let (vector, weight) = if portable { (1.0, 0.5) } else { (0.45, 0.17) };
+            let (vector, weight) = match lanes {
+                _ if portable => (1.0, 0.5),
+                8 => (0.35, 0.12),
+                _ => (0.45, 0.12),
+            };
             let groups = layer.out.div_ceil(4) * layer.inputs.div_ceil(panel_width(layer, isa));
             kept * (weight * tiles + vector * vectors) + 4.3 * groups as f64 * vectors
         }
