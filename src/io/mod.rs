@@ -1,21 +1,54 @@
 //! Sparse models in files.
 //!
-//! tombola's own format is a safetensors file that PyTorch users can read without tombola. For a layer `layers.0` of
-//! shape `[out, in]` it holds
+//! [`Import`] reads safetensors files in which a pruned network comes out of Python: F32, F16, BF16 or F64 weights with zeros or
+//! with masks. Of a layer `fc1` these are
+//!
+//! | as | tensors |
+//! |---|---|
+//! | PyTorch saves it, pruned weights as zeros | `fc1.weight` `[out, in]`, `fc1.bias` `[out]` |
+//! | `torch.nn.utils.prune` keeps it | `fc1.weight_orig`, `fc1.weight_mask`, and the same of the bias |
+//! | `torch.nn.utils.parametrize` keeps it | `fc1.parametrizations.weight.original`, `….weight.0.mask` |
+//! | compressed-tensors packs it (`sparse_bitmask`) | `fc1.weight.compressed`, `….bitmask`, `….shape`, `….row_offsets` |
+//! | tombola writes it | see below |
+//!
+//! # tombola's own files
+//!
+//! [`save`] and [`Model::save`] write a safetensors file that PyTorch users can read without tombola. For a layer `fc1` of shape
+//! `[out, in]` it holds
 //!
 //! | tensor | dtype, shape |
 //! |---|---|
-//! | `layers.0.crow_indices` | I32 (I64 from 2³¹ on) `[out + 1]` |
-//! | `layers.0.col_indices` | I32 (I64 from 2³¹ on) `[kept]` |
-//! | `layers.0.values` | F32 `[kept]` |
-//! | `layers.0.shape` | I64 `[2]` |
-//! | `layers.0.bias` | F32 `[out]` |
+//! | `fc1.crow_indices` | I32 (I64 from 2³¹ on) `[out + 1]` |
+//! | `fc1.col_indices` | I32 (I64 from 2³¹ on) `[kept]` |
+//! | `fc1.values` | F32 `[kept]` |
+//! | `fc1.shape` | I64 `[2]` |
+//! | `fc1.bias` | F32 `[out]` |
 //!
 //! so that, with `t = safetensors.torch.load_file("ticket.safetensors")`, the weight is
-//! `torch.sparse_csr_tensor(t["layers.0.crow_indices"], t["layers.0.col_indices"], t["layers.0.values"],
-//! t["layers.0.shape"].tolist())`. The metadata names the format, its version and the activations. Packed layouts are
-//! never written: they are rebuilt on load.
+//! `torch.sparse_csr_tensor(t["fc1.crow_indices"], t["fc1.col_indices"], t["fc1.values"], t["fc1.shape"].tolist())`. The
+//! metadata names the format, its version, the layers in their order, and their activations. Packed layouts are never
+//! written: they are rebuilt on load.
 
+mod import;
+mod names;
+mod tensors;
 mod tombola;
 
-pub use tombola::{load, save};
+use std::path::Path;
+
+pub use import::{Import, Model};
+pub use tombola::save;
+
+use crate::{Result, SparseMlp};
+
+/// What the metadata of tombola's own files calls them.
+const FORMAT: &str = "tombola";
+const VERSION: &str = "1";
+
+/// Reads a model from a file as it is: [`Import::read`] without wishes.
+///
+/// # Errors
+/// As [`Import::read`].
+pub fn load(path: impl AsRef<Path>) -> Result<SparseMlp> {
+    Ok(Import::new().read(path)?.mlp)
+}

@@ -123,7 +123,7 @@ pub fn quantile(weight: ArrayView2<'_, f32>, q: f64) -> Result<f64> {
 
 /// The primitive under every count: of the weights that the masks keep, the `count` of largest magnitude, ties in
 /// the order of layers and indices.
-fn keep_largest(
+pub(super) fn keep_largest(
     operation: &'static str,
     layers: &[(ArrayView2<'_, f32>, &Mask)],
     count: usize,

@@ -2,12 +2,14 @@
 //!
 //! A [`Mask`] is one bit for each weight of a layer, and this room has the criteria that make one:
 //! [magnitude](Mask::magnitude) within a layer or [over all of them](Mask::magnitude_global), the
-//! [lecture's quantile rule](Mask::above), and [chance](Mask::random).
+//! [lecture's quantile rule](Mask::above), and [chance](Mask::random). A [`Criterion`] is one of them by name, for all layers
+//! of a network.
 //!
 //! **Counts are exact.** A criterion that is asked for a sparsity `s` of `n` weights prunes `round(s·n)` of them
 //! (halves to even, as `torch.nn.utils.prune` does), whatever ties there are: among weights of the same score
 //! those with the lower index, row by row, stay. Across layers the earlier layer goes first.
 
+mod criterion;
 mod magnitude;
 mod random;
 
@@ -15,6 +17,7 @@ use std::fmt;
 
 use ndarray::{Array2, ArrayView2};
 
+pub use criterion::Criterion;
 pub use magnitude::quantile;
 
 use crate::{Error, Result};
@@ -130,6 +133,16 @@ impl Mask {
 
     fn bit(&self, row: usize, column: usize) -> bool {
         self.words[row * self.row_words() + column / 64] >> (column % 64) & 1 == 1
+    }
+
+    /// The mask of what both keep.
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    pub fn and(&self, other: &Self) -> Result<Self> {
+        self.check_shape("Mask::and", "other", other.shape)?;
+        let words = self.words.iter().zip(&other.words).map(|(a, b)| a & b).collect();
+        Ok(Self { shape: self.shape, words })
     }
 
     pub(crate) fn check_shape(

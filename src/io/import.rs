@@ -1,0 +1,338 @@
+//! From a checkpoint to a sparse model.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array1, Array2, ArrayView2, CowArray, Ix2};
+use sprs::CsMatI;
+
+use super::names::{Group, Part, layer_of_mask, layers};
+use super::tensors::Tensors;
+use crate::csr::{self, Csr};
+use crate::mask::Criterion;
+use crate::{Activation, Error, ErrorKind, Mask, Result, SparseLinear, SparseMlp};
+
+const OPERATION: &str = "Import::read";
+
+/// A sparse model, and what its layers were called where it came from.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// One for each layer.
+    pub names: Vec<String>,
+    /// The layers.
+    pub mlp: SparseMlp,
+}
+
+/// Reads checkpoints: what file the masks are in, what to prune, and what the file leaves open.
+///
+/// A weight is kept if the mask of its layer says so, which is a tensor beside it or in a file of masks (if there are two,
+/// both have to). Where there is no mask, what is not zero is kept.
+///
+/// ```no_run
+/// use tombola::io::Import;
+/// let model = Import::new().masks("masks.safetensors").read("checkpoint.safetensors")?;
+/// println!("{}: {} weights", model.names.join(" → "), model.mlp.kept());
+/// # Ok::<(), tombola::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Import {
+    masks: Option<PathBuf>,
+    layers: Vec<String>,
+    criterion: Option<Criterion>,
+    activations: Vec<Activation>,
+}
+
+impl Import {
+    /// Takes the checkpoint as it is.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes masks from a safetensors file: tensors named like the weights, with or without `_mask`, of 0 and 1. Layers
+    /// that it does not name stay as they are.
+    #[must_use]
+    pub fn masks(mut self, file: impl Into<PathBuf>) -> Self {
+        self.masks = Some(file.into());
+        self
+    }
+
+    /// Takes these layers, in this order, and nothing else from the file.
+    #[must_use]
+    pub fn layers(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.layers = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Prunes what the masks leave.
+    #[must_use]
+    pub fn prune(mut self, criterion: Criterion) -> Self {
+        self.criterion = Some(criterion);
+        self
+    }
+
+    /// The activation of each layer. Without them it is what the file says; checkpoints of PyTorch say nothing, and then it is
+    /// ReLU between layers and nothing after the last.
+    #[must_use]
+    pub fn activations(mut self, activations: impl IntoIterator<Item = Activation>) -> Self {
+        self.activations = activations.into_iter().collect();
+        self
+    }
+
+    /// Reads a safetensors file, in any of the [ways](crate::io) to hold a pruned layer. The order of the layers is that of
+    /// their names (`fc2` before `fc10`), or, where shapes do not fit so, the only one in which they do.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is broken, a tensor is none of a linear layer's, or shapes do not fit: the error names
+    /// the file and the tensor.
+    pub fn read(&self, path: impl AsRef<Path>) -> Result<Model> {
+        let path = path.as_ref();
+        let tensors = Tensors::read(OPERATION, path).map_err(|error| error.within(path.display()))?;
+        let mut masks = match &self.masks {
+            Some(file) => read_masks(file).map_err(|error| error.within(file.display()))?,
+            None => HashMap::new(),
+        };
+        let model = self.assemble(&tensors, &mut masks).map_err(|error| error.within(path.display()))?;
+        if let (Some(file), Some(layer)) = (&self.masks, masks.keys().min()) {
+            let expected = format!("the name of a layer: {}", model.names.join(", "));
+            let error = Error::new(ErrorKind::Format, OPERATION, "mask", expected, format!("`{layer}`"));
+            return Err(error.within(file.display()));
+        }
+        Ok(model)
+    }
+
+    /// Takes the masks that it uses.
+    fn assemble(&self, tensors: &Tensors, masks: &mut HashMap<String, Mask>) -> Result<Model> {
+        let recorded = Recorded::of(tensors)?;
+        let wanted = if self.layers.is_empty() { &recorded.layers } else { &self.layers };
+        let groups = layers(OPERATION, tensors, wanted)?;
+        let names: Vec<String> = groups.iter().map(|group| group.name.clone()).collect();
+        let mut weights = groups.iter().map(Weights::of).collect::<Result<Vec<_>>>()?;
+        for (group, weights) in groups.iter().zip(&mut weights) {
+            if let Some(mask) = masks.remove(&group.name) {
+                weights.restrict(&mask).map_err(|error| error.within(format!("layer `{}`", group.name)))?;
+            }
+        }
+        if let Some(criterion) = self.criterion {
+            prune(&mut weights, criterion)?;
+        }
+        let activations = self.chosen_activations(&recorded, names.len())?;
+        let layers = groups.iter().zip(weights).zip(activations).map(|((group, weights), activation)| {
+            let csr = weights.into_csr()?;
+            SparseLinear::new(csr, bias(group)?, activation)
+                .map_err(|error| error.within(format!("layer `{}`", group.name)))
+        });
+        Ok(Model { mlp: SparseMlp::new(layers.collect::<Result<_>>()?)?, names })
+    }
+
+    fn chosen_activations(&self, recorded: &Recorded, count: usize) -> Result<Vec<Activation>> {
+        let given = if self.activations.is_empty() { &recorded.activations } else { &self.activations };
+        if given.is_empty() {
+            let last = |index| if index + 1 < count { Activation::Relu } else { Activation::Identity };
+            return Ok((0..count).map(last).collect());
+        }
+        if given.len() != count {
+            let expected = format!("{count}, one for each layer");
+            return Err(Error::new(ErrorKind::Value, OPERATION, "activations", expected, given.len()));
+        }
+        Ok(given.clone())
+    }
+}
+
+/// What tombola's own files record in their metadata.
+#[derive(Default)]
+struct Recorded {
+    layers: Vec<String>,
+    activations: Vec<Activation>,
+}
+
+impl Recorded {
+    fn of(tensors: &Tensors) -> Result<Self> {
+        if tensors.metadata("format") != Some(super::FORMAT) {
+            return Ok(Self::default());
+        }
+        let fault = |key: &str, expected: &str| {
+            let found = tensors.metadata(key).unwrap_or("nothing");
+            Error::new(ErrorKind::Format, OPERATION, format!("metadata `{key}`"), expected, found)
+        };
+        if tensors.metadata("version") != Some(super::VERSION) {
+            return Err(fault("version", super::VERSION));
+        }
+        let names = tensors.metadata("activations").unwrap_or_default().split(',');
+        let activations = names.map(str::parse).collect::<Result<_>>();
+        let activations =
+            activations.map_err(|_| fault("activations", "names of activations, separated by commas"))?;
+        let layers = tensors.metadata("layers").map_or(Ok(Vec::new()), serde_json::from_str);
+        let layers = layers.map_err(|_| fault("layers", "a JSON array of names"))?;
+        Ok(Self { layers, activations })
+    }
+}
+
+/// The weights of a layer, as the file has them.
+enum Weights<'a> {
+    Dense(CowArray<'a, f32, Ix2>, Mask),
+    Sparse(Csr),
+}
+
+impl<'a> Weights<'a> {
+    fn of(group: &Group<'a>) -> Result<Self> {
+        let shape = group.shape()?;
+        if group.get(Part::Weight).is_some() {
+            Self::dense(group, shape)
+        } else if group.get(Part::Compressed).is_some() {
+            bitmask(group, shape).map(Self::Sparse)
+        } else {
+            sparse(group, shape).map(Self::Sparse)
+        }
+    }
+
+    fn dense(group: &Group<'a>, shape: (usize, usize)) -> Result<Self> {
+        let weight = match group.need(Part::Weight)?.floats()? {
+            Cow::Borrowed(floats) => ArrayView2::from_shape(shape, floats).map(CowArray::from),
+            Cow::Owned(floats) => Array2::from_shape_vec(shape, floats).map(CowArray::from),
+        };
+        let weight = weight.unwrap_or_else(|error| unreachable!("the file was checked: {error}"));
+        let mask = match group.get(Part::Mask) {
+            Some(mask) => {
+                mask.check_shape(&[shape.0, shape.1])?;
+                let keeps = mask.keeps()?;
+                Mask::from_fn(shape, |row, column| keeps[row * shape.1 + column])
+            }
+            None => Mask::nonzero(weight.view()),
+        };
+        Ok(Self::Dense(weight, mask))
+    }
+
+    /// Keeps nothing that the mask does not.
+    fn restrict(&mut self, mask: &Mask) -> Result<()> {
+        match self {
+            Self::Dense(_, own) => *own = own.and(mask)?,
+            Self::Sparse(csr) => {
+                let both = csr::mask(csr).and(mask)?;
+                *csr = both.apply(csr::to_dense(csr).view())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn into_csr(self) -> Result<Csr> {
+        match self {
+            Self::Dense(weight, mask) => mask.apply(weight.view()),
+            Self::Sparse(csr) => Ok(csr),
+        }
+    }
+}
+
+/// Prunes all layers by one criterion, which looks at them together.
+fn prune(weights: &mut [Weights<'_>], criterion: Criterion) -> Result<()> {
+    for weights in weights.iter_mut() {
+        if let Weights::Sparse(csr) = weights {
+            *weights = Weights::Dense(csr::to_dense(csr).into(), csr::mask(csr));
+        }
+    }
+    let layers: Vec<(ArrayView2<'_, f32>, &Mask)> = weights
+        .iter()
+        .filter_map(|weights| match weights {
+            Weights::Dense(weight, mask) => Some((weight.view(), mask)),
+            Weights::Sparse(_) => None,
+        })
+        .collect();
+    let masks = criterion.masks(&layers)?;
+    for (weights, pruned) in weights.iter_mut().zip(masks) {
+        if let Weights::Dense(_, mask) = weights {
+            *mask = pruned;
+        }
+    }
+    Ok(())
+}
+
+/// `[out]`, without what a mask prunes of it.
+fn bias(group: &Group<'_>) -> Result<Option<Array1<f32>>> {
+    let Some(bias) = group.get(Part::Bias) else { return Ok(None) };
+    bias.check_shape(&[group.shape()?.0])?;
+    let mut values = bias.floats()?.into_owned();
+    if let Some(mask) = group.get(Part::BiasMask) {
+        mask.check_shape(bias.shape)?;
+        let keeps = mask.keeps()?;
+        values.iter_mut().zip(keeps).filter(|(_, keep)| !keep).for_each(|(value, _)| *value = 0.0);
+    }
+    Ok(Some(values.into()))
+}
+
+/// A layer that compressed-tensors packed: the kept values row by row, and a bit for each weight, every row's from a byte on,
+/// the first in the lowest bit.
+fn bitmask(group: &Group<'_>, (out, inputs): (usize, usize)) -> Result<Csr> {
+    let (values, bits) = (group.need(Part::Compressed)?, group.need(Part::Bitmask)?);
+    let row_bytes = inputs.div_ceil(8);
+    bits.check_shape(&[out, row_bytes])?;
+    let bytes = bits.bytes()?;
+    let (mut pointers, mut columns) = (vec![0_u32], Vec::new());
+    let &[count] = values.shape else {
+        return Err(values.fault("one dimension", format!("{:?}", values.shape)));
+    };
+    for row in bytes.chunks_exact(row_bytes) {
+        let kept = (0..inputs).filter(|column| row[column / 8] >> (column % 8) & 1 == 1);
+        columns.extend(kept.map(|column| column as u32));
+        if columns.len() > count {
+            break;
+        }
+        pointers.push(columns.len() as u32);
+    }
+    if columns.len() != count {
+        return Err(values.fault("a value for each bit of the bitmask that is set", count));
+    }
+    if let Some(offsets) = group.get(Part::RowOffsets) {
+        offsets.check_shape(&[out])?;
+        let recorded = offsets.indices()?;
+        if let Some(row) = (0..out).find(|&row| recorded[row] != pointers[row]) {
+            let expected = format!("{} at row {row}, as the bitmask has it", pointers[row]);
+            return Err(offsets.fault(expected, recorded[row]));
+        }
+    }
+    csr_of(group, (out, inputs), pointers, columns, values.floats()?.into_owned())
+}
+
+/// A layer that is CSR already.
+fn sparse(group: &Group<'_>, shape: (usize, usize)) -> Result<Csr> {
+    let (pointers, columns) = (group.need(Part::RowPointers)?, group.need(Part::Columns)?);
+    let values = group.need(Part::Values)?;
+    pointers.check_shape(&[shape.0 + 1])?;
+    values.check_shape(columns.shape)?;
+    csr_of(group, shape, pointers.indices()?, columns.indices()?, values.floats()?.into_owned())
+}
+
+fn csr_of(
+    group: &Group<'_>,
+    shape: (usize, usize),
+    pointers: Vec<u32>,
+    columns: Vec<u32>,
+    values: Vec<f32>,
+) -> Result<Csr> {
+    CsMatI::try_new(shape, pointers, columns, values).map_err(|(_, _, _, fault)| {
+        Error::new(ErrorKind::Structure, OPERATION, format!("layer `{}`", group.name), "a valid CSR", fault)
+    })
+}
+
+fn read_masks(path: &Path) -> Result<HashMap<String, Mask>> {
+    let tensors = Tensors::read(OPERATION, path)?;
+    let mut masks = HashMap::new();
+    let mut names: Vec<&str> = tensors.names().collect();
+    names.sort_unstable();
+    for name in names {
+        let Some(tensor) = tensors.get(name) else { continue };
+        let (out, inputs) = match *tensor.shape {
+            [out, inputs] if out > 0 && inputs > 0 => (out, inputs),
+            _ => {
+                return Err(
+                    tensor.fault("the mask of a linear layer, [out, in]", format!("{:?}", tensor.shape))
+                );
+            }
+        };
+        let keeps = tensor.keeps()?;
+        let mask = Mask::from_fn((out, inputs), |row, column| keeps[row * inputs + column]);
+        if masks.insert(layer_of_mask(name).to_owned(), mask).is_some() {
+            return Err(tensor.fault("one mask for a layer", "another before it"));
+        }
+    }
+    Ok(masks)
+}

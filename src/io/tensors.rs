@@ -1,0 +1,164 @@
+//! The tensors of a file, by name, before anyone asks what they mean.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+
+use half::{bf16, f16};
+use safetensors::tensor::TensorInfo;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::{Error, ErrorKind, Result};
+
+/// A file of named tensors, read whole: what becomes a model takes less room than it does.
+pub(super) struct Tensors {
+    operation: &'static str,
+    bytes: Vec<u8>,
+    /// Where the tensors begin.
+    start: usize,
+    infos: HashMap<String, TensorInfo>,
+    metadata: HashMap<String, String>,
+}
+
+impl Tensors {
+    /// Reads a safetensors file for an operation that its errors will name.
+    pub(super) fn read(operation: &'static str, path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).map_err(|error| {
+            Error::caused_by(ErrorKind::Io, operation, "file", "one that can be read", error)
+        })?;
+        let invalid =
+            |error| Error::caused_by(ErrorKind::Format, operation, "file", "a valid safetensors file", error);
+        // Checks more than the header: that tensors neither overlap nor leave the file.
+        SafeTensors::deserialize(&bytes).map_err(invalid)?;
+        let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(invalid)?;
+        let infos = metadata.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
+        let metadata = metadata.metadata().clone().unwrap_or_default();
+        Ok(Self { operation, start: size_of::<u64>() + header, bytes, infos, metadata })
+    }
+
+    /// The names, in no order.
+    pub(super) fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.infos.keys().map(String::as_str)
+    }
+
+    /// An entry of the file's metadata.
+    pub(super) fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
+    /// The tensor of a name.
+    pub(super) fn get<'a>(&'a self, name: &'a str) -> Option<Tensor<'a>> {
+        let info = self.infos.get(name)?;
+        let Range { start, end } = info.data_offsets.0..info.data_offsets.1;
+        let bytes = &self.bytes[self.start + start..self.start + end];
+        Some(Tensor { operation: self.operation, name, dtype: info.dtype, shape: &info.shape, bytes })
+    }
+}
+
+/// A tensor as it lies in a file: little-endian, row-major.
+#[derive(Clone, Copy)]
+pub(super) struct Tensor<'a> {
+    operation: &'static str,
+    pub(super) name: &'a str,
+    pub(super) dtype: Dtype,
+    pub(super) shape: &'a [usize],
+    bytes: &'a [u8],
+}
+
+impl<'a> Tensor<'a> {
+    /// Its numbers as f32, copied only where they are not so in memory.
+    ///
+    /// # Errors
+    /// When it has another dtype than F16, BF16, F32 or F64, or an F64 is too large for f32.
+    pub(super) fn floats(&self) -> Result<Cow<'a, [f32]>> {
+        Ok(match self.dtype {
+            Dtype::F32 => match bytemuck::try_cast_slice(self.bytes) {
+                Ok(floats) if cfg!(target_endian = "little") => Cow::Borrowed(floats),
+                _ => Cow::Owned(self.each(f32::from_le_bytes).collect()),
+            },
+            Dtype::F16 => Cow::Owned(self.each(|bytes| f16::from_le_bytes(bytes).to_f32()).collect()),
+            Dtype::BF16 => Cow::Owned(self.each(|bytes| bf16::from_le_bytes(bytes).to_f32()).collect()),
+            Dtype::F64 => {
+                let narrow = |value: f64| {
+                    let narrowed = value as f32;
+                    if value.is_finite() && narrowed.is_infinite() {
+                        return Err(self.fault("numbers that fit f32", value));
+                    }
+                    Ok(narrowed)
+                };
+                Cow::Owned(self.each(f64::from_le_bytes).map(narrow).collect::<Result<_>>()?)
+            }
+            other => return Err(self.fault("F32, F16, BF16 or F64", format!("{other:?}"))),
+        })
+    }
+
+    /// Its numbers as those of a mask: 1 where a weight is kept, 0 where it is pruned.
+    ///
+    /// # Errors
+    /// When it has a dtype that is no mask's, or holds another number, NaN among them.
+    pub(super) fn keeps(&self) -> Result<Vec<bool>> {
+        let bits = |values: &mut dyn Iterator<Item = f64>| -> Result<Vec<bool>> {
+            let bit = |value| match value {
+                0.0 => Ok(false),
+                1.0 => Ok(true),
+                other => Err(self.fault("a mask of 0 and 1", other)),
+            };
+            values.map(bit).collect()
+        };
+        match self.dtype {
+            Dtype::BOOL | Dtype::U8 => bits(&mut self.bytes.iter().map(|&byte| f64::from(byte))),
+            Dtype::I8 => bits(&mut self.each(|bytes| f64::from(i8::from_le_bytes(bytes)))),
+            Dtype::I16 => bits(&mut self.each(|bytes| f64::from(i16::from_le_bytes(bytes)))),
+            Dtype::I32 => bits(&mut self.each(|bytes| f64::from(i32::from_le_bytes(bytes)))),
+            Dtype::I64 => bits(&mut self.each(|bytes| i64::from_le_bytes(bytes) as f64)),
+            Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64 => {
+                bits(&mut self.floats()?.iter().map(|&value| f64::from(value)))
+            }
+            other => Err(self.fault("BOOL, an integer or a float dtype", format!("{other:?}"))),
+        }
+    }
+
+    /// Its numbers as indices or sizes.
+    ///
+    /// # Errors
+    /// When it is not I32 or I64, or a number is negative or does not fit 32 bits.
+    pub(super) fn indices(&self) -> Result<Vec<u32>> {
+        let narrow = |value: i64| {
+            u32::try_from(value).map_err(|_| self.fault("numbers that fit 32 bits, none negative", value))
+        };
+        match self.dtype {
+            Dtype::I32 => self.each(|bytes| narrow(i64::from(i32::from_le_bytes(bytes)))).collect(),
+            Dtype::I64 => self.each(|bytes| narrow(i64::from_le_bytes(bytes))).collect(),
+            other => Err(self.fault("I32 or I64", format!("{other:?}"))),
+        }
+    }
+
+    /// Its bytes, if it is U8.
+    pub(super) fn bytes(&self) -> Result<&'a [u8]> {
+        if self.dtype == Dtype::U8 {
+            Ok(self.bytes)
+        } else {
+            Err(self.fault("U8", format!("{:?}", self.dtype)))
+        }
+    }
+
+    /// Refuses it when it has another shape.
+    pub(super) fn check_shape(&self, expected: &[usize]) -> Result<()> {
+        if self.shape == expected {
+            Ok(())
+        } else {
+            Err(self.fault(format!("{expected:?}"), format!("{:?}", self.shape)))
+        }
+    }
+
+    /// An error about this tensor.
+    pub(super) fn fault(&self, expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Error {
+        Error::new(ErrorKind::Format, self.operation, format!("`{}`", self.name), expected, found)
+    }
+
+    fn each<T, const N: usize>(&self, read: impl Fn([u8; N]) -> T + 'a) -> impl Iterator<Item = T> + 'a {
+        self.bytes.as_chunks().0.iter().map(move |&bytes| read(bytes))
+    }
+}
