@@ -21,8 +21,8 @@ struct Arguments {
 enum Command {
     /// Make a sparse model of a checkpoint.
     ///
-    /// Reads safetensors files: weights with zeros, torch.nn.utils.prune, parametrizations, compressed-tensors' bitmasks, and
-    /// tombola's own.
+    /// Reads safetensors files (weights with zeros, torch.nn.utils.prune, parametrizations, compressed-tensors' bitmasks, and
+    /// tombola's own) and numpy's and scipy's .npy and .npz.
     #[command(after_help = "Examples:
   tombola convert checkpoint.safetensors ticket.safetensors
   tombola convert checkpoint.safetensors --masks masks.safetensors ticket.safetensors

@@ -49,7 +49,7 @@ impl Import {
         Self::default()
     }
 
-    /// Takes masks from a safetensors file: tensors named like the weights, with or without `_mask`, of 0 and 1. Layers
+    /// Takes masks from a file of them: tensors named like the weights, with or without `_mask`, of 0 and 1. Layers
     /// that it does not name stay as they are.
     #[must_use]
     pub fn masks(mut self, file: impl Into<PathBuf>) -> Self {
@@ -79,7 +79,7 @@ impl Import {
         self
     }
 
-    /// Reads a safetensors file, in any of the [ways](crate::io) to hold a pruned layer. The order of the layers is that of
+    /// Reads a file, in any of the [ways](crate::io) to hold a pruned layer. The order of the layers is that of
     /// their names (`fc2` before `fc10`), or, where shapes do not fit so, the only one in which they do.
     ///
     /// # Errors
@@ -92,7 +92,11 @@ impl Import {
             Some(file) => read_masks(file).map_err(|error| error.within(file.display()))?,
             None => HashMap::new(),
         };
-        let model = self.assemble(&tensors, &mut masks).map_err(|error| error.within(path.display()))?;
+        let mut model = self.assemble(&tensors, &mut masks).map_err(|error| error.within(path.display()))?;
+        // A layer's tensors may be called `weight` and `bias` and no more.
+        if let Some(name) = model.names.iter_mut().find(|name| name.is_empty()) {
+            *name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        }
         if let (Some(file), Some(layer)) = (&self.masks, masks.keys().min()) {
             let expected = format!("the name of a layer: {}", model.names.join(", "));
             let error = Error::new(ErrorKind::Format, OPERATION, "mask", expected, format!("`{layer}`"));

@@ -1,7 +1,8 @@
 //! Sparse models in files.
 //!
-//! [`Import`] reads safetensors files in which a pruned network comes out of Python: F32, F16, BF16 or F64 weights with zeros or
-//! with masks. Of a layer `fc1` these are
+//! [`Import`] reads the files in which a pruned network comes out of Python: F32, F16, BF16 or F64 weights with zeros or with
+//! masks. What kind of file it is, its first bytes say: safetensors, or (feature `numpy`) numpy's `.npy` and `.npz`, with
+//! tensors of the same names. Of a layer `fc1` these are
 //!
 //! | as | tensors |
 //! |---|---|
@@ -10,6 +11,9 @@
 //! | `torch.nn.utils.parametrize` keeps it | `fc1.parametrizations.weight.original`, `….weight.0.mask` |
 //! | compressed-tensors packs it (`sparse_bitmask`) | `fc1.weight.compressed`, `….bitmask`, `….shape`, `….row_offsets` |
 //! | tombola writes it | see below |
+//!
+//! Arrays of a `.npz` whose names say nothing are taken by their dimensions: a matrix is a weight, and a vector after it its
+//! bias. An archive of `scipy.sparse.save_npz` (CSR or CSC) and a `.npy` are one layer, named like the file.
 //!
 //! # tombola's own files
 //!
@@ -31,6 +35,10 @@
 
 mod import;
 mod names;
+#[cfg(feature = "numpy")]
+mod numpy;
+#[cfg(feature = "numpy")]
+mod scipy;
 mod tensors;
 mod tombola;
 

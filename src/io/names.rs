@@ -64,6 +64,12 @@ fn split(name: &str) -> Option<(&str, Part)> {
     })
 }
 
+/// Whether a name says what the tensor is to a layer.
+#[cfg(feature = "numpy")]
+pub(super) fn is_part(name: &str) -> bool {
+    split(name).is_some() || name.ends_with("_mask")
+}
+
 /// The layer that a tensor of a mask file belongs to: it has the name of the weight, or that with `mask` behind it.
 pub(super) fn layer_of_mask(name: &str) -> &str {
     let name = name.strip_suffix("_mask").unwrap_or(name);
@@ -232,7 +238,7 @@ impl Chains<'_> {
 }
 
 /// Compares names with their numbers as numbers: `fc2` comes before `fc10`.
-fn natural(a: &str, b: &str) -> Ordering {
+pub(super) fn natural(a: &str, b: &str) -> Ordering {
     fn pieces(name: &str) -> impl Iterator<Item = (bool, &str)> {
         name.as_bytes().chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()).scan(
             0,

@@ -7,35 +7,60 @@ use std::ops::Range;
 use std::path::Path;
 
 use half::{bf16, f16};
-use safetensors::tensor::TensorInfo;
 use safetensors::{Dtype, SafeTensors};
 
+#[cfg(feature = "numpy")]
+use super::{names, numpy};
 use crate::{Error, ErrorKind, Result};
 
 /// A file of named tensors, read whole: what becomes a model takes less room than it does.
 pub(super) struct Tensors {
     operation: &'static str,
     bytes: Vec<u8>,
-    /// Where the tensors begin.
-    start: usize,
-    infos: HashMap<String, TensorInfo>,
+    infos: HashMap<String, Info>,
     metadata: HashMap<String, String>,
 }
 
+/// What a tensor is, and where in the bytes of the file it lies.
+struct Info {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    place: Range<usize>,
+}
+
 impl Tensors {
-    /// Reads a safetensors file for an operation that its errors will name.
+    /// Reads a file for an operation that its errors will name. What kind of file it is, its first bytes say.
     pub(super) fn read(operation: &'static str, path: &Path) -> Result<Self> {
         let bytes = fs::read(path).map_err(|error| {
             Error::caused_by(ErrorKind::Io, operation, "file", "one that can be read", error)
         })?;
+        #[cfg(feature = "numpy")]
+        {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            if bytes.starts_with(numpy::MAGIC) {
+                return numpy::read_npy(operation, &bytes, &name);
+            }
+            if bytes.starts_with(numpy::ZIP_MAGIC) {
+                return numpy::read_npz(operation, bytes, &name);
+            }
+        }
+        Self::safetensors(operation, bytes)
+    }
+
+    fn safetensors(operation: &'static str, bytes: Vec<u8>) -> Result<Self> {
         let invalid =
             |error| Error::caused_by(ErrorKind::Format, operation, "file", "a valid safetensors file", error);
         // Checks more than the header: that tensors neither overlap nor leave the file.
         SafeTensors::deserialize(&bytes).map_err(invalid)?;
         let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(invalid)?;
-        let infos = metadata.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
+        let start = size_of::<u64>() + header;
+        let infos = metadata.tensors().into_iter().map(|(name, info)| {
+            let place = start + info.data_offsets.0..start + info.data_offsets.1;
+            (name, Info { dtype: info.dtype, shape: info.shape.clone(), place })
+        });
+        let infos = infos.collect();
         let metadata = metadata.metadata().clone().unwrap_or_default();
-        Ok(Self { operation, start: size_of::<u64>() + header, bytes, infos, metadata })
+        Ok(Self { operation, bytes, infos, metadata })
     }
 
     /// The names, in no order.
@@ -51,9 +76,73 @@ impl Tensors {
     /// The tensor of a name.
     pub(super) fn get<'a>(&'a self, name: &'a str) -> Option<Tensor<'a>> {
         let info = self.infos.get(name)?;
-        let Range { start, end } = info.data_offsets.0..info.data_offsets.1;
-        let bytes = &self.bytes[self.start + start..self.start + end];
+        let bytes = &self.bytes[info.place.clone()];
         Some(Tensor { operation: self.operation, name, dtype: info.dtype, shape: &info.shape, bytes })
+    }
+}
+
+/// Tensors that come one by one.
+#[cfg(feature = "numpy")]
+pub(super) struct TensorsBuilder(Tensors);
+
+#[cfg(feature = "numpy")]
+impl TensorsBuilder {
+    pub(super) fn new(operation: &'static str) -> Self {
+        let (bytes, infos, metadata) = (Vec::new(), HashMap::new(), HashMap::new());
+        Self(Tensors { operation, bytes, infos, metadata })
+    }
+
+    pub(super) fn operation(&self) -> &'static str {
+        self.0.operation
+    }
+
+    /// Adds a tensor of those bytes, which are as many as it has.
+    pub(super) fn push(&mut self, name: String, dtype: Dtype, shape: Vec<usize>, bytes: &[u8]) -> Result<()> {
+        // Where numbers of any dtype may begin.
+        let start = self.0.bytes.len().next_multiple_of(8);
+        self.0.bytes.resize(start, 0);
+        self.0.bytes.extend_from_slice(bytes);
+        let info = Info { dtype, shape, place: start..start + bytes.len() };
+        if self.0.infos.contains_key(&name) {
+            let subject = format!("`{name}`");
+            return Err(Error::new(
+                ErrorKind::Format,
+                self.0.operation,
+                subject,
+                "one of this name",
+                "another",
+            ));
+        }
+        self.0.infos.insert(name, info);
+        Ok(())
+    }
+
+    /// All of them.
+    pub(super) fn finish(self) -> Tensors {
+        self.0
+    }
+
+    /// All of them; and of those whose names say nothing, a matrix is the weight of a layer of this name, and a vector the
+    /// bias of the matrix before it.
+    pub(super) fn finish_named(mut self) -> Tensors {
+        let infos = std::mem::take(&mut self.0.infos);
+        let (known, mut other): (Vec<_>, Vec<_>) =
+            infos.into_iter().partition(|(name, _)| names::is_part(name));
+        self.0.infos = known.into_iter().collect();
+        other.sort_by(|(a, _), (b, _)| names::natural(a, b));
+        let mut matrix = None;
+        for (name, info) in other {
+            let name = match (&info.shape[..], &matrix) {
+                ([out, _], _) => {
+                    matrix = Some((name.clone(), *out));
+                    names::join(&name, "weight")
+                }
+                ([len], Some((layer, out))) if len == out => names::join(layer, "bias"),
+                _ => name,
+            };
+            self.0.infos.insert(name, info);
+        }
+        self.0
     }
 }
 
