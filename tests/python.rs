@@ -34,6 +34,7 @@ fn every_file_holds_the_same() {
         ("csr.npz", "csr", false),
         ("csc.npz", "csc", false),
         ("twice.npz", "twice", false),
+        ("weight.mtx", "weight", false),
         ("zeros.safetensors", "fc", true),
         ("prune.safetensors", "fc", true),
     ] {
@@ -47,6 +48,73 @@ fn every_file_holds_the_same() {
     assert_eq!(*model.mlp.layers()[0].csr(), expected());
 }
 
+/// What is written reads back, bit for bit.
+#[test]
+fn other_formats_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = Import::new().read(fixture("zeros.safetensors")).unwrap();
+    for name in ["out.npz", "out.mtx", "{}.out.npz"] {
+        model.save(folder.path().join(name)).unwrap();
+        let read = Import::new().read(folder.path().join(name.replace("{}", "fc"))).unwrap();
+        assert_eq!(*read.mlp.layers()[0].csr(), expected(), "{name}");
+        assert_eq!(read.names, [name.replace("{}", "fc").rsplit_once('.').unwrap().0]);
+    }
+    let error = model.save(folder.path().join("out.txt")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn matrix_market_as_others_write_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("matrix.mtx");
+    let read = |text: &str| {
+        fs::write(&path, text).unwrap();
+        io::load(&path).map(|mlp| tombola::csr::to_dense(mlp.layers()[0].csr()))
+    };
+    let head = "%%MatrixMarket matrix coordinate";
+    for (text, dense) in [
+        (
+            format!("{head} real general\n% a comment\n\n2 2 3\n1 1 0.5\n2 2 -1e1\n1 1 0.25\n"),
+            [[0.75, 0.0], [0.0, -10.0]],
+        ),
+        (format!("{head} integer symmetric\n2 2 2\n2 1 3\n1 1 4\n"), [[4.0, 3.0], [3.0, 0.0]]),
+        (format!("{head} pattern skew-symmetric\n2 2 1\n2 1"), [[0.0, -1.0], [1.0, 0.0]]),
+        (
+            format!("{}\r\n2 2 1\r\n1 2 7\r\n", "%%matrixmarket MATRIX Coordinate Real General"),
+            [[0.0, 7.0], [0.0, 0.0]],
+        ),
+    ] {
+        assert_eq!(read(&text).unwrap(), ndarray::arr2(&dense), "{text}");
+    }
+    for (text, expected) in [
+        (format!("{head} complex general\n1 1 1\n1 1 1 1\n"), "line 1: expected a coordinate matrix"),
+        (format!("{head} real hermitian\n1 1 1\n1 1 1\n"), "line 1: expected general, symmetric"),
+        (format!("{head} real general\n"), "line 2: expected rows, columns and entries"),
+        (format!("{head} real general\n1 1\n"), "line 2: expected rows, columns and entries"),
+        (format!("{head} real general\n0 1 0\n"), "line 2: expected a size that the file could fill"),
+        (
+            format!("{head} real general\n4000000000 1 0\n"),
+            "line 2: expected a size that the file could fill",
+        ),
+        (
+            format!("{head} real general\n1 1 99999999999\n1 1 1\n"),
+            "line 2: expected the 1 entries that there are",
+        ),
+        (
+            format!("{head} real general\n1 1 1\n1 2 1\n"),
+            "line 3: expected row, column and value of a 1×1 matrix",
+        ),
+        (format!("{head} real general\n1 1 1\n0 1 1\n"), "line 3: expected row, column and value"),
+        (format!("{head} real general\n1 1 1\n1 1 1 1\n"), "line 3: expected row, column and value"),
+        (format!("{head} real general\n1 1 1\n1 1\n"), "line 3: expected row, column and value"),
+        (format!("{head} real symmetric\n2 1 1\n2 1 1\n"), "line 3: expected an entry whose mirror image"),
+    ] {
+        let error = read(&text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}\nis not: {expected}");
+    }
+}
+
 /// Any one byte changed, and any end cut off, is an error or another model, never a panic.
 #[test]
 fn broken_files_are_refused() {
@@ -57,7 +125,9 @@ fn broken_files_are_refused() {
         let path = folder.path().join(file.file_name().unwrap());
         for len in 0..whole.len() {
             fs::write(&path, &whole[..len]).unwrap();
-            assert!(io::load(&path).is_err(), "{} cut to {len}", file.display());
+            // A text may lose the end of its last number.
+            let text = path.extension().unwrap() == "mtx" && len + 20 > whole.len();
+            assert!(text || io::load(&path).is_err(), "{} cut to {len}", file.display());
         }
         for index in 0..whole.len() {
             let mut changed = whole.clone();

@@ -22,16 +22,18 @@ enum Command {
     /// Make a sparse model of a checkpoint.
     ///
     /// Reads safetensors files (weights with zeros, torch.nn.utils.prune, parametrizations, compressed-tensors' bitmasks, and
-    /// tombola's own) and numpy's and scipy's .npy and .npz.
+    /// tombola's own), numpy's and scipy's .npy and .npz, and Matrix Market.
     #[command(after_help = "Examples:
   tombola convert checkpoint.safetensors ticket.safetensors
   tombola convert checkpoint.safetensors --masks masks.safetensors ticket.safetensors
   tombola convert dense.safetensors --prune magnitude:0.8 ticket.safetensors
+  tombola convert ticket.safetensors 'layer-{}.npz'
   tombola convert vision.safetensors --layers head.0,head.2 head.safetensors")]
     Convert {
         #[command(flatten)]
         input: Input,
-        /// The file to write. It is written beside its place and moved there: whole, or not at all.
+        /// The file to write: .safetensors, or .npz (scipy) or .mtx (Matrix Market) for the weights of a layer, in whose
+        /// name {} stands for the layer's. It is written beside its place and moved there: whole, or not at all.
         output: PathBuf,
     },
     /// Say what a model holds, layer by layer.

@@ -1,8 +1,8 @@
 //! Sparse models in files.
 //!
 //! [`Import`] reads the files in which a pruned network comes out of Python: F32, F16, BF16 or F64 weights with zeros or with
-//! masks. What kind of file it is, its first bytes say: safetensors, or (feature `numpy`) numpy's `.npy` and `.npz`, with
-//! tensors of the same names. Of a layer `fc1` these are
+//! masks. What kind of file it is, its first bytes say: safetensors, Matrix Market, or (feature `numpy`) numpy's `.npy` and
+//! `.npz`, with tensors of the same names. Of a layer `fc1` these are
 //!
 //! | as | tensors |
 //! |---|---|
@@ -13,7 +13,7 @@
 //! | tombola writes it | see below |
 //!
 //! Arrays of a `.npz` whose names say nothing are taken by their dimensions: a matrix is a weight, and a vector after it its
-//! bias. An archive of `scipy.sparse.save_npz` (CSR or CSC) and a `.npy` are one layer, named like the file.
+//! bias. An archive of `scipy.sparse.save_npz` (CSR or CSC), a `.npy` and a `.mtx` are one layer, named like the file.
 //!
 //! # tombola's own files
 //!
@@ -33,7 +33,9 @@
 //! metadata names the format, its version, the layers in their order, and their activations. Packed layouts are never
 //! written: they are rebuilt on load.
 
+mod export;
 mod import;
+mod market;
 mod names;
 #[cfg(feature = "numpy")]
 mod numpy;

@@ -31,7 +31,7 @@ pub(super) enum Part {
 }
 
 /// How names end, after the layer's and a dot. Those that end in others come first.
-const ENDINGS: [(&str, Part); 22] = [
+const ENDINGS: [(&str, Part); 25] = [
     ("parametrizations.weight.original", Part::Weight),
     ("parametrizations.weight.0.mask", Part::Mask),
     ("parametrizations.bias.original", Part::Bias),
@@ -40,6 +40,9 @@ const ENDINGS: [(&str, Part); 22] = [
     ("weight.bitmask", Part::Bitmask),
     ("weight.row_offsets", Part::RowOffsets),
     ("weight.shape", Part::Shape),
+    ("weight.crow_indices", Part::RowPointers),
+    ("weight.col_indices", Part::Columns),
+    ("weight.values", Part::Values),
     ("weight_orig", Part::Weight),
     ("weight_mask", Part::Mask),
     ("bias_orig", Part::Bias),

@@ -105,6 +105,18 @@ fn push(tensors: &mut TensorsBuilder, name: &str, bytes: &[u8]) -> Result<()> {
     tensors.push(name.to_owned(), dtype, header.shape, &data)
 }
 
+/// What comes before the data of an array.
+pub(super) fn header(descr: &str, shape: &str) -> Vec<u8> {
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+    // Padded so that the data begins at a multiple of 64 bytes: ten come before the text, a line feed after it.
+    let len = (text.len() + 11).next_multiple_of(64) - 10;
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend([1, 0]);
+    bytes.extend((len as u16).to_le_bytes());
+    bytes.extend(format!("{text:<width$}\n", width = len - 1).bytes());
+    bytes
+}
+
 /// The header's text and the data.
 fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let rest = bytes.strip_prefix(MAGIC)?;

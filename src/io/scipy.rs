@@ -1,9 +1,13 @@
 //! Sparse matrices as `scipy.sparse.save_npz` writes them: arrays `data`, `indices`, `indptr`, `shape` and the name of the
 //! `format`, CSR or CSC. Columns may be unsorted and come more than once; then their values are added, as scipy does.
 
-use safetensors::Dtype;
-use sprs::CsMatI;
+use std::io::{self, Seek, Write};
 
+use sprs::CsMatI;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use super::numpy;
 use super::tensors::{Tensor, Tensors, TensorsBuilder};
 use crate::csr::Csr;
 use crate::{Error, ErrorKind, Result};
@@ -33,14 +37,7 @@ pub(super) fn read(operation: &'static str, arrays: &Tensors, format: &str, laye
         }
     };
     let mut tensors = TensorsBuilder::new(operation);
-    let mut push = |name: &str, dtype, len, bytes: Vec<u8>| {
-        tensors.push(format!("{layer}.{name}"), dtype, vec![len], &bytes)
-    };
-    let wide = |values: &[u32]| values.iter().flat_map(|&value| i64::from(value).to_le_bytes()).collect();
-    push("shape", Dtype::I64, 2, wide(&sizes))?;
-    push("crow_indices", Dtype::I64, rows + 1, wide(&csr.proper_indptr()))?;
-    push("col_indices", Dtype::I64, csr.nnz(), wide(csr.indices()))?;
-    push("values", Dtype::F32, csr.nnz(), csr.data().iter().flat_map(|value| value.to_le_bytes()).collect())?;
+    tensors.push_csr(layer, &csr)?;
     Ok(tensors.finish())
 }
 
@@ -77,4 +74,34 @@ fn canonical(
     }
     CsMatI::try_new((rows, columns), sorted.0, sorted.1, sorted.2)
         .map_err(|(_, _, _, fault)| pointers.fault("a valid CSR", fault))
+}
+
+/// Writes a matrix as `scipy.sparse.load_npz` reads it, its arrays deflated.
+pub(super) fn write(csr: &Csr, file: &mut (impl Write + Seek)) -> io::Result<()> {
+    let mut archive = ZipWriter::new(file);
+    let mut array = |name: &str, descr: &str, shape: &str, data: &[u8]| {
+        archive.start_file(format!("{name}.npy"), SimpleFileOptions::default())?;
+        archive.write_all(&numpy::header(descr, shape))?;
+        archive.write_all(data)
+    };
+    // In the signed indices that scipy has: 32 bits where they suffice.
+    let wide = csr.nnz().max(csr.cols()) > i32::MAX as usize;
+    let descr = if wide { "<i8" } else { "<i4" };
+    let bytes = |indices: &[u32]| -> Vec<u8> {
+        if wide {
+            indices.iter().flat_map(|&index| u64::from(index).to_le_bytes()).collect()
+        } else {
+            indices.iter().flat_map(|index| index.to_le_bytes()).collect()
+        }
+    };
+    let vector = |len: usize| format!("({len},)");
+    let pointers = csr.proper_indptr();
+    array("indices", descr, &vector(csr.nnz()), &bytes(csr.indices()))?;
+    array("indptr", descr, &vector(pointers.len()), &bytes(&pointers))?;
+    array("format", "|S3", "()", b"csr")?;
+    array("shape", "<i8", "(2,)", &[csr.rows() as u64, csr.cols() as u64].map(u64::to_le_bytes).concat())?;
+    let values: Vec<u8> = csr.data().iter().flat_map(|value| value.to_le_bytes()).collect();
+    array("data", "<f4", &vector(csr.nnz()), &values)?;
+    archive.finish()?;
+    Ok(())
 }

@@ -10,7 +10,9 @@ use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 
 #[cfg(feature = "numpy")]
-use super::{names, numpy};
+use super::numpy;
+use super::{market, names};
+use crate::csr::Csr;
 use crate::{Error, ErrorKind, Result};
 
 /// A file of named tensors, read whole: what becomes a model takes less room than it does.
@@ -34,15 +36,17 @@ impl Tensors {
         let bytes = fs::read(path).map_err(|error| {
             Error::caused_by(ErrorKind::Io, operation, "file", "one that can be read", error)
         })?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        if bytes.get(..market::MAGIC.len()).is_some_and(|start| start.eq_ignore_ascii_case(market::MAGIC)) {
+            return market::read(operation, &bytes, &name);
+        }
         #[cfg(feature = "numpy")]
-        {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            if bytes.starts_with(numpy::MAGIC) {
-                return numpy::read_npy(operation, &bytes, &name);
-            }
-            if bytes.starts_with(numpy::ZIP_MAGIC) {
-                return numpy::read_npz(operation, bytes, &name);
-            }
+        if bytes.starts_with(numpy::MAGIC) {
+            return numpy::read_npy(operation, &bytes, &name);
+        }
+        #[cfg(feature = "numpy")]
+        if bytes.starts_with(numpy::ZIP_MAGIC) {
+            return numpy::read_npz(operation, bytes, &name);
         }
         Self::safetensors(operation, bytes)
     }
@@ -82,18 +86,30 @@ impl Tensors {
 }
 
 /// Tensors that come one by one.
-#[cfg(feature = "numpy")]
 pub(super) struct TensorsBuilder(Tensors);
 
-#[cfg(feature = "numpy")]
 impl TensorsBuilder {
     pub(super) fn new(operation: &'static str) -> Self {
         let (bytes, infos, metadata) = (Vec::new(), HashMap::new(), HashMap::new());
         Self(Tensors { operation, bytes, infos, metadata })
     }
 
+    #[cfg(feature = "numpy")]
     pub(super) fn operation(&self) -> &'static str {
         self.0.operation
+    }
+
+    /// Adds the weights of a layer, as tombola's own files have them.
+    pub(super) fn push_csr(&mut self, layer: &str, csr: &Csr) -> Result<()> {
+        let mut push = |ending: &str, dtype, len, bytes: Vec<u8>| {
+            self.push(names::join(layer, ending), dtype, vec![len], &bytes)
+        };
+        let wide = |values: &[u32]| values.iter().flat_map(|&value| i64::from(value).to_le_bytes()).collect();
+        push("shape", Dtype::I64, 2, wide(&[csr.rows() as u32, csr.cols() as u32]))?;
+        push("crow_indices", Dtype::I64, csr.rows() + 1, wide(&csr.proper_indptr()))?;
+        push("col_indices", Dtype::I64, csr.nnz(), wide(csr.indices()))?;
+        let values = csr.data().iter().flat_map(|value| value.to_le_bytes()).collect();
+        push("values", Dtype::F32, csr.nnz(), values)
     }
 
     /// Adds a tensor of those bytes, which are as many as it has.
@@ -122,8 +138,9 @@ impl TensorsBuilder {
         self.0
     }
 
-    /// All of them; and of those whose names say nothing, a matrix is the weight of a layer of this name, and a vector the
+    /// All of them; and, of those whose names say nothing, a matrix is the weight of a layer of this name, and a vector the
     /// bias of the matrix before it.
+    #[cfg(feature = "numpy")]
     pub(super) fn finish_named(mut self) -> Tensors {
         let infos = std::mem::take(&mut self.0.infos);
         let (known, mut other): (Vec<_>, Vec<_>) =

@@ -8,9 +8,10 @@ use std::path::Path;
 use safetensors::tensor::serialize;
 use safetensors::{Dtype, View};
 
+use super::export::{atomically, fault};
 use super::names::join;
-use super::{FORMAT, Model, VERSION};
-use crate::{Error, ErrorKind, Result, SparseMlp};
+use super::{FORMAT, VERSION};
+use crate::{Result, SparseMlp};
 
 /// Writes a model to a file in tombola's [format](crate::io), its layers as `layers.0`, `layers.1` and so on. The file
 /// appears whole or not at all: it is written beside its place and moved there.
@@ -22,17 +23,8 @@ pub fn save(mlp: &SparseMlp, path: impl AsRef<Path>) -> Result<()> {
     write(&names, mlp, path.as_ref())
 }
 
-impl Model {
-    /// Writes it to a file, as [`save`] does, with the names of its layers.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        write(&self.names, &self.mlp, path.as_ref())
-    }
-}
-
-fn write(names: &[String], mlp: &SparseMlp, path: &Path) -> Result<()> {
+/// [`save`] with names for the layers.
+pub(super) fn write(names: &[String], mlp: &SparseMlp, path: &Path) -> Result<()> {
     let mut tensors = Vec::new();
     for (layer_name, layer) in names.iter().zip(mlp.layers()) {
         let csr = layer.csr();
@@ -55,22 +47,8 @@ fn write(names: &[String], mlp: &SparseMlp, path: &Path) -> Result<()> {
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned())),
     );
-    let fault = |source: Box<dyn std::error::Error + Send + Sync>| {
-        Error::caused_by(
-            ErrorKind::Io,
-            "io::save",
-            path.display().to_string(),
-            "a file that can be written",
-            source,
-        )
-    };
-    let bytes = serialize(tensors, Some(metadata)).map_err(|error| fault(error.into()))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| fault(error.into()))?;
-    file.write_all(&bytes).map_err(|error| fault(error.into()))?;
-    file.as_file().sync_all().map_err(|error| fault(error.into()))?;
-    file.persist(path).map_err(|error| fault(error.into()))?;
-    Ok(())
+    let bytes = serialize(tensors, Some(metadata)).map_err(|error| fault(path, error))?;
+    atomically(path, |file| file.write_all(&bytes))
 }
 
 /// A tensor of one dimension, to be written.
