@@ -384,3 +384,14 @@ fn tensors_of_a_layer_must_fit_each_other() {
         assert!(read(parts).is_err(), "{what}");
     }
 }
+
+#[cfg(not(feature = "numpy"))]
+#[test]
+fn a_feature_that_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weight.npy");
+    std::fs::write(&path, b"\x93NUMPY\x01\x00").unwrap();
+    let error = io::load(path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("feature `numpy`"), "{error}");
+}

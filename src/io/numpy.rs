@@ -8,14 +8,8 @@ use std::io::{Cursor, Read};
 use safetensors::Dtype;
 
 use super::scipy;
-use super::tensors::{Tensors, TensorsBuilder};
+use super::tensors::{NPY_MAGIC, Tensors, TensorsBuilder};
 use crate::{Error, ErrorKind, Result};
-
-/// How a `.npy` file begins.
-pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
-
-/// How a zip archive begins.
-pub(super) const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 
 /// Bytes that an archive may unpack to for each of its own, and those that any archive may: more than a mask of one value
 /// unpacks to, and nothing that would fill a memory.
@@ -110,7 +104,7 @@ pub(super) fn header(descr: &str, shape: &str) -> Vec<u8> {
     let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
     // Padded so that the data begins at a multiple of 64 bytes: ten come before the text, a line feed after it.
     let len = (text.len() + 11).next_multiple_of(64) - 10;
-    let mut bytes = MAGIC.to_vec();
+    let mut bytes = NPY_MAGIC.to_vec();
     bytes.extend([1, 0]);
     bytes.extend((len as u16).to_le_bytes());
     bytes.extend(format!("{text:<width$}\n", width = len - 1).bytes());
@@ -119,7 +113,7 @@ pub(super) fn header(descr: &str, shape: &str) -> Vec<u8> {
 
 /// The header's text and the data.
 fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let rest = bytes.strip_prefix(MAGIC)?;
+    let rest = bytes.strip_prefix(NPY_MAGIC)?;
     let (version, rest) = rest.split_at_checked(2)?;
     // Version 1 has 16 bits for the length of the header.
     let digits = if version[0] == 1 { 2 } else { 4 };

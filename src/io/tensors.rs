@@ -15,6 +15,12 @@ use super::{market, names};
 use crate::csr::Csr;
 use crate::{Error, ErrorKind, Result};
 
+/// How a `.npy` file begins.
+pub(super) const NPY_MAGIC: &[u8] = b"\x93NUMPY";
+
+/// How a zip archive begins, and so a `.npz` file.
+const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
+
 /// A file of named tensors, read whole: what becomes a model takes less room than it does.
 pub(super) struct Tensors {
     operation: &'static str,
@@ -41,12 +47,15 @@ impl Tensors {
             return market::read(operation, &bytes, &name);
         }
         #[cfg(feature = "numpy")]
-        if bytes.starts_with(numpy::MAGIC) {
+        if bytes.starts_with(NPY_MAGIC) {
             return numpy::read_npy(operation, &bytes, &name);
-        }
-        #[cfg(feature = "numpy")]
-        if bytes.starts_with(numpy::ZIP_MAGIC) {
+        } else if bytes.starts_with(ZIP_MAGIC) {
             return numpy::read_npz(operation, bytes, &name);
+        }
+        #[cfg(not(feature = "numpy"))]
+        if [NPY_MAGIC, ZIP_MAGIC].into_iter().any(|magic| bytes.starts_with(magic)) {
+            let expected = "a build with the feature `numpy`, for files of numpy";
+            return Err(Error::new(ErrorKind::Unsupported, operation, "file", expected, "one without"));
         }
         Self::safetensors(operation, bytes)
     }
