@@ -298,11 +298,11 @@ pub(crate) struct Profile {
 /// tell less, and dense is what a user has without us.
 const MARGIN: f64 = 1.25;
 
-/// The time that a layer is expected to take in a format, on one thread of a 2.8 GHz Ice Lake server with AVX-512. Panels are
-/// fitted to layers from 128×128 to 768×3072 at 0 to 80% and batches of 1 to 256, lookups to layers up to 4096×4096 at 0 to
-/// 95% and batches of 1 to 16 (standard deviation of the ratio: 16% and 26%, outliers of a noisy machine not in the fit);
-/// the dense constants are read off times of the same layers. Panels have constants of their own for each instruction set,
-/// the rest is carried over.
+/// The time that a layer is expected to take in a format, on one thread of a 2.8 GHz Ice Lake server with AVX-512. Lookups are
+/// fitted to layers up to 4096×4096 at 0 to 95% and batches of 1 to 16 (standard deviation of the ratio: 26%, outliers of a
+/// noisy machine not in the fit). Panels were fitted so, too, for each instruction set a vector and a weight were then set
+/// by hand as the loop became faster, a little above what a quiet machine takes. The dense constants are read off times of
+/// the same layers. The rest is carried over to the other instruction sets.
 fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
     if !format.runs_on(isa) {
         return f64::INFINITY;

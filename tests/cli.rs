@@ -56,6 +56,13 @@ fn convert_makes_a_ticket_of_a_checkpoint() {
     let output = tombola(&["convert", &checkpoint, "--masks", &masks, &masks]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(std::fs::read(&masks).unwrap(), before);
+    // Nor through a name that comes of the layer's.
+    let head = place("head.mtx");
+    assert!(tombola(&["convert", &checkpoint, &place("{}.mtx")]).status.success());
+    let before = std::fs::read(&head).unwrap();
+    let output = tombola(&["convert", &head, "--prune", "magnitude:0.9", &place("{}.mtx")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(std::fs::read(&head).unwrap(), before);
     let output = tombola(&["convert", &checkpoint, "--layers", "tail", &ticket]);
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();

@@ -192,6 +192,30 @@ fn every_way_to_hold_a_pruned_layer() {
     check(&Import::new(), &path, names);
 }
 
+/// A kept weight may be 0.0: the mask says what stays.
+#[test]
+fn a_mask_keeps_zeros() {
+    let zero = Array2::zeros((2, 3));
+    let (_folder, path) = file(&[floats("fc.weight", &zero)]);
+    let (_masks, masks) = file(&[bools("fc", &Mask::all((2, 3)))]);
+    assert_eq!(io::load(&path).unwrap().kept(), 0);
+    assert_eq!(Import::new().masks(masks).read(&path).unwrap().mlp.kept(), 6);
+}
+
+/// Of a ticket, too, and they keep their activations.
+#[test]
+fn some_layers_are_taken() {
+    let (weights, _) = layers();
+    let (folder, path) = file(&[floats("a.weight", &weights[0]), floats("b.weight", &weights[1])]);
+    let ticket = folder.path().join("ticket.safetensors");
+    let activations = [Activation::Gelu, Activation::Softmax];
+    Import::new().activations(activations).read(path).unwrap().save(&ticket).unwrap();
+    for (name, activation) in ["a", "b"].into_iter().zip(activations) {
+        let model = Import::new().layers([name]).read(&ticket).unwrap();
+        assert_eq!((model.names, model.mlp.layers()[0].activation()), (vec![name.to_owned()], activation));
+    }
+}
+
 #[test]
 fn half_precision_is_widened() {
     let weight = noise_matrix(3, 4, 1);

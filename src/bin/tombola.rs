@@ -102,14 +102,17 @@ fn run(arguments: Arguments) -> Result<String, String> {
 }
 
 fn convert(input: &Input, output: &Path) -> Result<String, String> {
-    for file in [Some(&input.input), input.masks.as_ref()].into_iter().flatten() {
-        if let (Ok(read), Ok(written)) = (file.canonicalize(), output.canonicalize())
-            && read == written
-        {
-            return Err(format!("{}: this is what is read; write to another file", output.display()));
+    let model = input.read().map_err(|error| error.to_string())?;
+    // With the layers' names in its place, it may be several files.
+    let pattern = output.to_string_lossy();
+    let written = model.names.iter().map(|name| PathBuf::from(pattern.replace("{}", name)));
+    for written in written.chain([output.to_owned()]) {
+        let read = [Some(&input.input), input.masks.as_ref()].into_iter().flatten();
+        let same = |read: &PathBuf| matches!((read.canonicalize(), written.canonicalize()), (Ok(read), Ok(written)) if read == written);
+        if read.into_iter().any(same) {
+            return Err(format!("{}: this is what is read; write to another file", written.display()));
         }
     }
-    let model = input.read().map_err(|error| error.to_string())?;
     model.save(output).map_err(|error| error.to_string())?;
     let mut text = String::new();
     for (name, layer) in model.names.iter().zip(model.mlp.layers()) {

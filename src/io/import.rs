@@ -120,7 +120,7 @@ impl Import {
         if let Some(criterion) = self.criterion {
             prune(&mut weights, criterion)?;
         }
-        let activations = self.chosen_activations(&recorded, names.len())?;
+        let activations = self.chosen_activations(&recorded, &names)?;
         let layers = groups.iter().zip(weights).zip(activations).map(|((group, weights), activation)| {
             let csr = weights.into_csr()?;
             SparseLinear::new(csr, bias(group)?, activation)
@@ -129,17 +129,24 @@ impl Import {
         Ok(Model { mlp: SparseMlp::new(layers.collect::<Result<_>>()?)?, names })
     }
 
-    fn chosen_activations(&self, recorded: &Recorded, count: usize) -> Result<Vec<Activation>> {
-        let given = if self.activations.is_empty() { &recorded.activations } else { &self.activations };
+    fn chosen_activations(&self, recorded: &Recorded, names: &[String]) -> Result<Vec<Activation>> {
+        let of_layer = |name| recorded.layers.iter().position(|layer| layer == name);
+        let given = if !self.activations.is_empty() {
+            self.activations.clone()
+        } else if recorded.layers.is_empty() {
+            recorded.activations.clone()
+        } else {
+            names.iter().filter_map(|name| recorded.activations.get(of_layer(name)?).copied()).collect()
+        };
         if given.is_empty() {
-            let last = |index| if index + 1 < count { Activation::Relu } else { Activation::Identity };
-            return Ok((0..count).map(last).collect());
+            let last = |index| if index + 1 < names.len() { Activation::Relu } else { Activation::Identity };
+            return Ok((0..names.len()).map(last).collect());
         }
-        if given.len() != count {
-            let expected = format!("{count}, one for each layer");
+        if given.len() != names.len() {
+            let expected = format!("{}, one for each layer", names.len());
             return Err(Error::new(ErrorKind::Value, OPERATION, "activations", expected, given.len()));
         }
-        Ok(given.clone())
+        Ok(given)
     }
 }
 
@@ -174,7 +181,8 @@ impl Recorded {
 
 /// The weights of a layer, as the file has them.
 enum Weights<'a> {
-    Dense(CowArray<'a, f32, Ix2>, Mask),
+    /// With its mask, if it has one: else what is not zero is kept.
+    Dense(CowArray<'a, f32, Ix2>, Option<Mask>),
     Sparse(Csr),
 }
 
@@ -200,9 +208,9 @@ impl<'a> Weights<'a> {
             Some(mask) => {
                 mask.check_shape(&[shape.0, shape.1])?;
                 let keeps = mask.keeps()?;
-                Mask::from_fn(shape, |row, column| keeps[row * shape.1 + column])
+                Some(Mask::from_fn(shape, |row, column| keeps[row * shape.1 + column]))
             }
-            None => Mask::nonzero(weight.view()),
+            None => None,
         };
         Ok(Self::Dense(weight, mask))
     }
@@ -210,8 +218,12 @@ impl<'a> Weights<'a> {
     /// Keeps nothing that the mask does not.
     fn restrict(&mut self, mask: &Mask) -> Result<()> {
         match self {
-            Self::Dense(_, own) => *own = own.and(mask)?,
+            Self::Dense(weight, own) => {
+                mask.check_shape(OPERATION, "weight", weight.dim())?;
+                *own = Some(own.as_ref().map_or_else(|| Ok(mask.clone()), |own| own.and(mask))?);
+            }
             Self::Sparse(csr) => {
+                mask.check_shape(OPERATION, "weight", csr.shape())?;
                 let both = csr::mask(csr).and(mask)?;
                 *csr = both.apply(csr::to_dense(csr).view())?;
             }
@@ -221,7 +233,9 @@ impl<'a> Weights<'a> {
 
     fn into_csr(self) -> Result<Csr> {
         match self {
-            Self::Dense(weight, mask) => mask.apply(weight.view()),
+            Self::Dense(weight, mask) => {
+                mask.unwrap_or_else(|| Mask::nonzero(weight.view())).apply(weight.view())
+            }
             Self::Sparse(csr) => Ok(csr),
         }
     }
@@ -229,22 +243,24 @@ impl<'a> Weights<'a> {
 
 /// Prunes all layers by one criterion, which looks at them together.
 fn prune(weights: &mut [Weights<'_>], criterion: Criterion) -> Result<()> {
+    let mut masks = Vec::with_capacity(weights.len());
     for weights in weights.iter_mut() {
         if let Weights::Sparse(csr) = weights {
-            *weights = Weights::Dense(csr::to_dense(csr).into(), csr::mask(csr));
+            *weights = Weights::Dense(csr::to_dense(csr).into(), Some(csr::mask(csr)));
+        }
+        if let Weights::Dense(weight, mask) = weights {
+            masks.push(mask.take().unwrap_or_else(|| Mask::nonzero(weight.view())));
         }
     }
-    let layers: Vec<(ArrayView2<'_, f32>, &Mask)> = weights
-        .iter()
-        .filter_map(|weights| match weights {
-            Weights::Dense(weight, mask) => Some((weight.view(), mask)),
-            Weights::Sparse(_) => None,
-        })
-        .collect();
-    let masks = criterion.masks(&layers)?;
-    for (weights, pruned) in weights.iter_mut().zip(masks) {
+    let dense = weights.iter().filter_map(|weights| match weights {
+        Weights::Dense(weight, _) => Some(weight.view()),
+        Weights::Sparse(_) => None,
+    });
+    let layers: Vec<(ArrayView2<'_, f32>, &Mask)> = dense.zip(&masks).collect();
+    let pruned = criterion.masks(&layers)?;
+    for (weights, pruned) in weights.iter_mut().zip(pruned) {
         if let Weights::Dense(_, mask) = weights {
-            *mask = pruned;
+            *mask = Some(pruned);
         }
     }
     Ok(())

@@ -11,8 +11,8 @@ use super::scipy;
 use super::tensors::{NPY_MAGIC, Tensors, TensorsBuilder};
 use crate::{Error, ErrorKind, Result};
 
-/// Bytes that an archive may unpack to for each of its own, and those that any archive may: more than a mask of one value
-/// unpacks to, and nothing that would fill a memory.
+/// Bytes that an archive may unpack to for each of its own, and those that any archive may: so many has a 4096×4096 mask that
+/// prunes nothing, which packs to next to nothing.
 const UNPACKED: (u64, u64) = (256, 16 << 20);
 
 /// The array of a `.npy` file, under a name.
