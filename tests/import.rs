@@ -397,6 +397,7 @@ fn tensors_of_a_layer_must_fit_each_other() {
         (sparse(), numbers("col_indices", &[0])),
         (sparse(), bias("values", &[1.0])),
         (sparse(), numbers("shape", &[huge, 3])),
+        (sparse(), numbers("shape", &[2, huge])),
         (sparse(), numbers("shape", &[0, 3])),
     ] {
         let what = format!("{} {:?} {:?}", change.name, change.shape, change.bytes);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array1, Array2, ArrayView2, CowArray, Ix2};
 use sprs::CsMatI;
 
+use super::EMPTY;
 use super::names::{Group, Part, layer_of_mask, layers};
 use super::tensors::Tensors;
 use crate::csr::{self, Csr};
@@ -328,6 +329,11 @@ fn csr_of(
     columns: Vec<u32>,
     values: Vec<f32>,
 ) -> Result<Csr> {
+    if shape.1 > values.len() + EMPTY {
+        let expected = format!("at most {} columns, for its {} entries", values.len() + EMPTY, values.len());
+        let subject = format!("layer `{}`", group.name);
+        return Err(Error::new(ErrorKind::Structure, OPERATION, subject, expected, shape.1));
+    }
     CsMatI::try_new(shape, pointers, columns, values).map_err(|(_, _, _, fault)| {
         Error::new(ErrorKind::Structure, OPERATION, format!("layer `{}`", group.name), "a valid CSR", fault)
     })

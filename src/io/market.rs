@@ -4,15 +4,13 @@ use std::io::Write;
 
 use sprs::CsMatI;
 
+use super::EMPTY;
 use super::tensors::{Tensors, TensorsBuilder};
 use crate::csr::Csr;
 use crate::{Error, ErrorKind, Result};
 
 /// How such a file begins, in letters of any case.
 pub(super) const MAGIC: &[u8] = b"%%MatrixMarket";
-
-/// Rows and columns that a file may have beyond one for each of its bytes: an empty row costs memory and no text.
-const EMPTY: usize = 1 << 20;
 
 /// The matrix of a file, as one layer under a name. Entries of one place are added, as scipy does.
 pub(super) fn read(operation: &'static str, bytes: &[u8], layer: &str) -> Result<Tensors> {

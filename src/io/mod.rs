@@ -55,6 +55,10 @@ use crate::{Result, SparseMlp};
 const FORMAT: &str = "tombola";
 const VERSION: &str = "1";
 
+/// Rows and columns that a sparse matrix in a file may have beyond what the file has of entries or bytes: an empty one takes no
+/// room there, and some in memory.
+const EMPTY: usize = 1 << 20;
+
 /// Reads a model from a file as it is: [`Import::read`] without wishes.
 ///
 /// # Errors

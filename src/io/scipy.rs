@@ -7,8 +7,8 @@ use sprs::CsMatI;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use super::numpy;
 use super::tensors::{Tensor, Tensors, TensorsBuilder};
+use super::{EMPTY, numpy};
 use crate::csr::Csr;
 use crate::{Error, ErrorKind, Result};
 
@@ -27,6 +27,9 @@ pub(super) fn read(operation: &'static str, arrays: &Tensors, format: &str, laye
         return Err(shape.fault("two sizes", format!("{sizes:?}")));
     };
     let (rows, columns) = (rows as usize, columns as usize);
+    if rows.max(columns) > values.len() + EMPTY {
+        return Err(shape.fault("a size that the entries could fill", format!("{sizes:?}")));
+    }
     let (pointers, indices) = (need("indptr")?, need("indices")?);
     let csr = match format {
         "csr" => canonical((rows, columns), &pointers, &indices, &values)?,
