@@ -147,3 +147,46 @@ proptest! {
         prop_assert_eq!((0..rows).map(|row| mask.row(row).count()).sum::<usize>(), keep);
     }
 }
+
+/// Against a count of the paths.
+#[test]
+fn effective_weights_are_those_on_a_path() {
+    for (seed, shapes) in [
+        &[(1, 1)][..],
+        &[(3, 5), (4, 3)],
+        &[(7, 11), (13, 7), (5, 13)],
+        &[(20, 30), (20, 20), (20, 20), (1, 20)],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for sparsity in [0.0, 0.5, 0.8, 0.9, 0.97] {
+            let masks = shapes.iter().enumerate();
+            let masks: Vec<Mask> = masks
+                .map(|(layer, &shape)| Mask::random(shape, sparsity, (10 * seed + layer) as u64).unwrap())
+                .collect();
+            let floats = |mask: &Mask| mask.to_array().mapv(|keep| f64::from(u8::from(keep)));
+            let mut forward = vec![ndarray::Array1::<f64>::ones(shapes[0].1)];
+            for mask in &masks {
+                forward.push(floats(mask).dot(&forward[forward.len() - 1]));
+            }
+            let mut backward = vec![ndarray::Array1::<f64>::ones(shapes[shapes.len() - 1].0)];
+            for mask in masks.iter().rev() {
+                backward.push(floats(mask).t().dot(&backward[backward.len() - 1]));
+            }
+            backward.reverse();
+            let effective = Mask::effective(&masks).unwrap();
+            for (layer, (mask, effective)) in masks.iter().zip(&effective).enumerate() {
+                let expected = Mask::from_fn(mask.shape(), |row, column| {
+                    mask.get(row, column).unwrap()
+                        && forward[layer][column] > 0.0
+                        && backward[layer + 1][row] > 0.0
+                });
+                assert_eq!(*effective, expected, "{shapes:?} {sparsity} layer {layer}");
+            }
+        }
+    }
+    assert!(Mask::effective(&[]).unwrap().is_empty());
+    let error = Mask::effective(&[Mask::all((2, 3)), Mask::all((2, 3))]).unwrap_err();
+    assert!(error.to_string().contains("mask of layer 1: expected 2 inputs"), "{error}");
+}
