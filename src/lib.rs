@@ -22,13 +22,14 @@
 //! | [`csr`] | the one door from mask × weight to `sprs`' CSR, and its checks |
 //! | [`mod@format`] | packed layouts, each built from a CSR and giving it back |
 //! | `kernel` | the inner loops, one file an instruction set ([`Isa`]), and the door to faer; the only `unsafe` code |
+//! | [`measure`] | timings side by side, and the roofs above them |
 //! | [`plan`] | which format and kernel a layer gets, or the dense product where sparse would lose |
 //! | [`sparse`] | [`SparseLinear`], [`SparseMlp`], [`Workspace`]: inference |
 //! | [`dense`] | [`DenseMlp`](dense::DenseMlp) on faer: the baseline, and training (feature `dense`) |
 //! | [`data`] | data sets (feature `search`) |
 //! | [`ticket`] | the search: one-shot, iterative, rewinding, controls (feature `search`) |
 //! | [`io`] | sparse models in files (feature `io`) |
-//! | [`measure`] | timings side by side, and the roofs above them |
+//! | [`compare`] | a network on this machine, dense and in every sparse way (feature `dense`) |
 //!
 //! # From a weight matrix to an answer
 //!
@@ -57,6 +58,8 @@ mod activation;
 mod error;
 mod rng;
 
+#[cfg(feature = "dense")]
+pub mod compare;
 pub mod csr;
 #[cfg(feature = "search")]
 pub mod data;

@@ -21,6 +21,12 @@ pub struct Timing {
 }
 
 impl Timing {
+    /// A time that was taken once.
+    #[cfg(feature = "dense")]
+    pub(crate) fn of_one(seconds: f64) -> Self {
+        Self { rounds: vec![seconds] }
+    }
+
     /// The fastest round, in seconds: the time that the machine's noise disturbed least.
     pub fn best(&self) -> f64 {
         self.rounds.iter().copied().fold(f64::INFINITY, f64::min)
@@ -72,6 +78,16 @@ pub fn interleaved(rounds: usize, candidates: &mut [&mut dyn FnMut()]) -> Vec<Ti
         }
     }
     timings
+}
+
+/// Seconds in words: `1.2 µs`, `12 µs`, `1.2 ms`, `1.2 s`.
+pub fn duration(seconds: f64) -> String {
+    match 1e6 * seconds {
+        micros @ ..9.95 => format!("{micros:.1} µs"),
+        micros @ ..999.5 => format!("{micros:.0} µs"),
+        micros @ ..999_500.0 => format!("{:.1} ms", 1e-3 * micros),
+        micros => format!("{:.1} s", 1e-6 * micros),
+    }
 }
 
 fn calls_to_fill(time: Duration, candidate: &mut dyn FnMut()) -> u32 {

@@ -217,8 +217,11 @@ impl Plan {
         Ok(())
     }
 
-    /// The seconds that a layer takes alone, as chosen.
-    pub(crate) fn seconds(&self, layer: usize) -> f64 {
+    /// The seconds that a layer takes alone on one thread, as chosen.
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    pub fn seconds(&self, layer: usize) -> f64 {
         let step = self.steps[layer];
         step.seconds[step.format as usize]
     }

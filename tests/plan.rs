@@ -124,3 +124,23 @@ fn plans_of_others_are_refused() {
     let error = Plan::uniform(&portable, 1, Format::Lookup).unwrap_err();
     assert!(error.to_string().contains("portable, found Lookup"), "{error}");
 }
+
+#[cfg(feature = "dense")]
+#[test]
+fn a_comparison_has_every_way() {
+    use tombola::compare::{Comparison, Way};
+    for (out, inputs, batch) in [(1, 1, 1), (17, 23, 1), (64, 100, 17)] {
+        let layers = [common::layer(out, inputs, 0.2, Activation::Relu, 5)];
+        let mlp = common::sparse(&layers, Isa::detect().unwrap());
+        let comparison = Comparison::of(&mlp, batch, 2);
+        assert_eq!(comparison.batch(), batch);
+        let contenders = comparison.contenders();
+        let dense = contenders.iter().filter(|(way, _)| matches!(way, Way::Dense(_))).count();
+        assert_eq!(dense, 3);
+        let Way::Sparse(plan) = &contenders[comparison.pick()].0 else { panic!("the pick is a plan") };
+        assert!(plan.choices().eq(mlp.plan(batch).choices()));
+        let best = contenders.iter().map(|(_, timing)| timing.best()).fold(f64::INFINITY, f64::min);
+        assert_eq!(best, comparison.best().best());
+        assert!(comparison.regret() >= 1.0 && comparison.dense().best() >= best);
+    }
+}

@@ -6,7 +6,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::{DenseInference, Orientation};
 use crate::rng::{Stream, generator};
-use crate::{Activation, Error, Mask, Result, SparseLinear, SparseMlp};
+use crate::{Activation, Error, Mask, Result, SparseLinear, SparseMlp, csr};
 
 /// A linear layer with dense weights: `y = activation(W·x + b)`.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +110,18 @@ pub struct Evaluation {
 #[derive(Clone, Debug, PartialEq)]
 pub struct DenseMlp {
     pub(super) layers: Vec<DenseLayer>,
+}
+
+impl From<&SparseMlp> for DenseMlp {
+    /// The dense network of a sparse one: zeros where it has no weights.
+    fn from(mlp: &SparseMlp) -> Self {
+        let layers = mlp.layers().iter().map(|layer| DenseLayer {
+            weight: csr::to_dense(layer.csr()),
+            bias: layer.bias().to_owned(),
+            activation: layer.activation(),
+        });
+        Self { layers: layers.collect() }
+    }
 }
 
 impl DenseMlp {

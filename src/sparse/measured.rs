@@ -52,8 +52,7 @@ impl Plan {
             .map(|plan| {
                 || {
                     let (y, workspace) = &mut *outputs.borrow_mut();
-                    workspace.plan.clone_from(plan);
-                    mlp.run(x.view(), y.view_mut(), workspace);
+                    mlp.run_planned(plan, x.view(), y.view_mut(), workspace);
                 }
             })
             .collect();

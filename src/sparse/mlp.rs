@@ -5,6 +5,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 use super::SparseLinear;
 use super::workspace::{Buffer, Workspace};
 use crate::format::MAX_TABLES;
+use crate::measure::duration;
 use crate::plan::{Plan, Profile};
 use crate::{Error, Isa, Result};
 
@@ -271,14 +272,5 @@ impl SparseMlp {
     /// Features of the widest layer.
     fn widest(&self) -> usize {
         self.layers.iter().map(|layer| layer.shape().0.max(layer.shape().1)).max().unwrap_or(0)
-    }
-}
-
-/// `1.2 µs`, `12 µs`, `1.2 ms`.
-fn duration(seconds: f64) -> String {
-    match 1e6 * seconds {
-        micros @ ..9.95 => format!("{micros:.1} µs"),
-        micros @ ..999.5 => format!("{micros:.0} µs"),
-        micros => format!("{:.1} ms", 1e-3 * micros),
     }
 }

@@ -9,11 +9,13 @@ mod linear;
 mod measured;
 mod mlp;
 mod run;
+mod statistics;
 mod tile;
 mod workspace;
 
 pub use linear::SparseLinear;
 pub use mlp::SparseMlp;
+pub use statistics::LayerStatistics;
 pub use workspace::Workspace;
 #[cfg(feature = "dense")]
 pub(crate) use workspace::{matrix, matrix_mut};

@@ -44,6 +44,18 @@ impl SparseMlp {
         widest * batch.min(CHUNK)
     }
 
+    /// [`run`](Self::run) by another plan of this network.
+    pub(crate) fn run_planned(
+        &self,
+        plan: &Plan,
+        x: ArrayView2<'_, f32>,
+        y: ArrayViewMut2<'_, f32>,
+        workspace: &mut Workspace,
+    ) {
+        workspace.plan.clone_from(plan);
+        self.run(x, y, workspace);
+    }
+
     /// Runs the plan of the workspace, which is one for these samples.
     pub(super) fn run(
         &self,
