@@ -40,6 +40,8 @@ mod names;
 #[cfg(feature = "numpy")]
 mod numpy;
 #[cfg(feature = "numpy")]
+mod samples;
+#[cfg(feature = "numpy")]
 mod scipy;
 mod tensors;
 mod tombola;
@@ -47,6 +49,8 @@ mod tombola;
 use std::path::Path;
 
 pub use import::{Import, Model};
+#[cfg(feature = "numpy")]
+pub use samples::{SampleReader, SampleWriter};
 pub use tombola::save;
 
 use crate::{Result, SparseMlp};

@@ -4,6 +4,7 @@
 //! strangers: what it claims is held against what is there before anything is made of it.
 
 use std::io::{Cursor, Read};
+use std::ops::Range;
 
 use safetensors::Dtype;
 
@@ -14,6 +15,9 @@ use crate::{Error, ErrorKind, Result};
 /// Bytes that an archive may unpack to for each of its own, and those that any archive may: so many has a 4096×4096 mask that
 /// prunes nothing, which packs to next to nothing.
 const UNPACKED: (u64, u64) = (256, 16 << 20);
+
+/// Bytes that tell where the header's text lies.
+pub(super) const PREFIX: usize = 12;
 
 /// The array of a `.npy` file, under a name.
 pub(super) fn read_npy(operation: &'static str, bytes: &[u8], name: &str) -> Result<Tensors> {
@@ -113,18 +117,24 @@ pub(super) fn header(descr: &str, shape: &str) -> Vec<u8> {
 
 /// The header's text and the data.
 fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let header = header_place(bytes)?;
+    let (before, data) = bytes.split_at_checked(header.end)?;
+    Some((std::str::from_utf8(&before[header.start..]).ok()?, data))
+}
+
+/// Where the header's text lies, by the first [`PREFIX`] bytes.
+pub(super) fn header_place(bytes: &[u8]) -> Option<Range<usize>> {
     let rest = bytes.strip_prefix(NPY_MAGIC)?;
     let (version, rest) = rest.split_at_checked(2)?;
     // Version 1 has 16 bits for the length of the header.
     let digits = if version[0] == 1 { 2 } else { 4 };
-    let (len, rest) = rest.split_at_checked(digits)?;
-    let len = len.iter().rev().fold(0, |len, &byte| len << 8 | usize::from(byte));
-    let (text, data) = rest.split_at_checked(len)?;
-    Some((std::str::from_utf8(text).ok()?, data))
+    let len = rest.get(..digits)?.iter().rev().fold(0, |len, &byte| len << 8 | usize::from(byte));
+    let start = NPY_MAGIC.len() + 2 + digits;
+    Some(start..start + len)
 }
 
 /// Elements from column-major to row-major order.
-fn by_rows(data: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
+pub(super) fn by_rows(data: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
     let mut ordered = Vec::with_capacity(data.len());
     let mut index = vec![0; shape.len()];
     for _ in 0..data.len() / size {
@@ -143,14 +153,14 @@ fn by_rows(data: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
 
 /// `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`
 #[derive(Debug, PartialEq)]
-struct Header<'a> {
-    descr: &'a str,
-    fortran_order: bool,
-    shape: Vec<usize>,
+pub(super) struct Header {
+    pub(super) descr: String,
+    pub(super) fortran_order: bool,
+    pub(super) shape: Vec<usize>,
 }
 
-impl<'a> Header<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
+impl Header {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (mut descr, mut fortran_order, mut shape) = (None, None, None);
         let mut rest = text.trim().strip_prefix('{')?.trim_start();
         while !rest.starts_with('}') {
@@ -159,7 +169,7 @@ impl<'a> Header<'a> {
             let after = match key {
                 "descr" => {
                     let (value, after) = string(value)?;
-                    descr = Some(value);
+                    descr = Some(value.to_owned());
                     after
                 }
                 "fortran_order" => {
@@ -187,12 +197,13 @@ impl<'a> Header<'a> {
     }
 
     /// The dtype, the bytes of an element, and whether these are the wrong way round.
-    fn dtype(&self) -> Option<(Dtype, usize, bool)> {
+    pub(super) fn dtype(&self) -> Option<(Dtype, usize, bool)> {
         let big_endian = self.descr.starts_with('>');
         let (dtype, size) = match self.descr.get(1..)? {
             "b1" => (Dtype::BOOL, 1),
             "u1" => (Dtype::U8, 1),
             "i1" => (Dtype::I8, 1),
+            "u2" => (Dtype::U16, 2),
             "i2" => (Dtype::I16, 2),
             "i4" => (Dtype::I32, 4),
             "i8" => (Dtype::I64, 8),

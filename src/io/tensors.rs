@@ -183,6 +183,18 @@ pub(super) struct Tensor<'a> {
 }
 
 impl<'a> Tensor<'a> {
+    /// A tensor of those bytes, which are as many as whole numbers of the dtype take.
+    #[cfg(feature = "numpy")]
+    pub(super) fn new(
+        operation: &'static str,
+        name: &'a str,
+        dtype: Dtype,
+        shape: &'a [usize],
+        bytes: &'a [u8],
+    ) -> Self {
+        Self { operation, name, dtype, shape, bytes }
+    }
+
     /// Its numbers as f32, copied only where they are not so in memory.
     ///
     /// # Errors
@@ -206,6 +218,25 @@ impl<'a> Tensor<'a> {
                 Cow::Owned(self.each(f64::from_le_bytes).map(narrow).collect::<Result<_>>()?)
             }
             other => return Err(self.fault("F32, F16, BF16 or F64", format!("{other:?}"))),
+        })
+    }
+
+    /// Its numbers as f32, floats or integers.
+    ///
+    /// # Errors
+    /// As [`floats`](Self::floats), for dtypes that are neither.
+    #[cfg(feature = "numpy")]
+    pub(super) fn numbers(&self) -> Result<Cow<'a, [f32]>> {
+        Ok(match self.dtype {
+            Dtype::BOOL | Dtype::U8 => self.bytes.iter().map(|&byte| f32::from(byte)).collect(),
+            Dtype::I8 => self.each(|bytes| f32::from(i8::from_le_bytes(bytes))).collect(),
+            Dtype::U16 => self.each(|bytes| f32::from(u16::from_le_bytes(bytes))).collect(),
+            Dtype::I16 => self.each(|bytes| f32::from(i16::from_le_bytes(bytes))).collect(),
+            Dtype::U32 => self.each(|bytes| u32::from_le_bytes(bytes) as f32).collect(),
+            Dtype::I32 => self.each(|bytes| i32::from_le_bytes(bytes) as f32).collect(),
+            Dtype::U64 => self.each(|bytes| u64::from_le_bytes(bytes) as f32).collect(),
+            Dtype::I64 => self.each(|bytes| i64::from_le_bytes(bytes) as f32).collect(),
+            _ => self.floats()?,
         })
     }
 
