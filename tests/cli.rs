@@ -3,7 +3,10 @@
 
 mod common;
 
-use std::process::{Command, Output};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use common::noise_matrix;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
@@ -23,8 +26,11 @@ fn inspect_says_what_a_file_holds() {
     let output = tombola(&["inspect", path.to_str().unwrap(), "--batch", "512"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    assert!(text.starts_with("layer 0: 30×40, 120 weights (10.0%), relu: spmm_panel_"), "{text}");
-    assert!(text.contains("4920 bytes dense, 1204 as CSR"), "{text}");
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(text.contains("ticket.safetensors: 1 layer, 120 of 1200 weights (10.0%)"), "{text}");
+    assert_eq!(lines[3][..5], ["layers.0", "30×40", "120", "10.0%", "10.0%"], "{text}");
+    assert_eq!(lines[3][12..14], ["4920", "1204"], "{text}");
+    assert!(lines[6][0] == "layers.0" && lines[6][1].starts_with("spmm_panel_"), "{text}");
 }
 
 #[test]
@@ -54,17 +60,17 @@ fn convert_makes_a_ticket_of_a_checkpoint() {
 
     let before = std::fs::read(&masks).unwrap();
     let output = tombola(&["convert", &checkpoint, "--masks", &masks, &masks]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert_eq!(std::fs::read(&masks).unwrap(), before);
     // Nor through a name that comes of the layer's.
     let head = place("head.mtx");
     assert!(tombola(&["convert", &checkpoint, &place("{}.mtx")]).status.success());
     let before = std::fs::read(&head).unwrap();
     let output = tombola(&["convert", &head, "--prune", "magnitude:0.9", &place("{}.mtx")]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert_eq!(std::fs::read(&head).unwrap(), before);
     let output = tombola(&["convert", &checkpoint, "--layers", "tail", &ticket]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(4));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(
         text.contains("checkpoint.safetensors: layer `tail`: expected one of the file's, found head"),
@@ -76,12 +82,157 @@ fn convert_makes_a_ticket_of_a_checkpoint() {
 #[test]
 fn what_fails_says_so_on_stderr() {
     let output = tombola(&["inspect", "no such file"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     assert!(output.stdout.is_empty());
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        text.starts_with("tombola: Import::read: no such file: file: expected one that can be read"),
-        "{text}"
-    );
+    assert!(text.starts_with("tombola: no such file: file: expected one that can be read"), "{text}");
     assert_eq!(tombola(&["inspect"]).status.code(), Some(2));
+}
+
+/// A network of three layers with a dead unit, in a file.
+fn network(folder: &Path) -> (SparseMlp, String) {
+    let shapes = [(30, 40), (20, 30), (10, 20)];
+    let layers = shapes.into_iter().enumerate().map(|(index, (out, inputs))| {
+        let mut weight = noise_matrix(out, inputs, index as u64);
+        if index == 1 {
+            weight.column_mut(3).fill(0.0);
+        }
+        let csr = Mask::magnitude(weight.view(), 0.8).unwrap().apply(weight.view()).unwrap();
+        SparseLinear::new(csr, None, Activation::Relu).unwrap()
+    });
+    let mlp = SparseMlp::new(layers.collect()).unwrap();
+    let path = folder.join("ticket.safetensors");
+    io::save(&mlp, &path).unwrap();
+    (mlp, path.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn inspect_speaks_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mlp, path) = network(folder.path());
+    let output = tombola(&["inspect", &path, "--json", "--batch", "1,64"]);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let statistics = mlp.statistics();
+    assert_eq!(value["layers"].as_array().unwrap().len(), 3);
+    for (layer, statistics) in value["layers"].as_array().unwrap().iter().zip(&statistics) {
+        assert_eq!(layer["kept"], statistics.kept);
+        assert_eq!(layer["effective"], statistics.effective);
+        assert_eq!(layer["row_lengths"]["max"], statistics.row_lengths[4]);
+        assert_eq!(layer["plans"].as_array().unwrap().len(), 2);
+        let chosen = |candidate: &&serde_json::Value| candidate["chosen"] == true;
+        let candidates = layer["plans"][1]["candidates"].as_array().unwrap();
+        assert_eq!(candidates.iter().filter(chosen).count(), 1);
+    }
+    // The unit that the second layer ignores has weights that nothing uses.
+    assert!(statistics[0].effective < statistics[0].kept);
+    assert!(statistics[1].empty_columns > 0);
+}
+
+/// The outputs are those of the library, whatever the batch, the threads and the order of the input.
+#[test]
+fn run_writes_the_outputs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mlp, path) = network(folder.path());
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let x = noise_matrix(131, 40, 7);
+    let expected: Vec<f32> = mlp.forward(x.view()).unwrap().into_iter().collect();
+    let (rows, columns) = (place("x.npy"), place("columns.npy"));
+    fs::write(&rows, npy("<f4", false, "(131, 8, 5)", x.iter().flat_map(|value| value.to_le_bytes())))
+        .unwrap();
+    let transposed = x.t();
+    let values = transposed.iter().flat_map(|value| value.to_be_bytes());
+    fs::write(&columns, npy(">f4", true, "(131, 40)", values)).unwrap();
+    for (input, options) in [
+        (&rows, &[][..]),
+        (&rows, &["--batch", "1"]),
+        (&rows, &["--batch", "17", "--threads", "3"]),
+        (&columns, &["--batch", "1000", "--threads", "2"]),
+    ] {
+        let outputs = place("y.npy");
+        let output = tombola(&[&["run", &path, input, "-o", &outputs], options].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stdout.is_empty() && output.stderr.is_empty());
+        let mut reader = io::SampleReader::open(&outputs).unwrap();
+        assert_eq!((reader.samples(), reader.features()), (131, 10));
+        let mut y = ndarray::Array2::zeros((131, 10));
+        assert_eq!(reader.read(y.view_mut()).unwrap(), 131);
+        assert_eq!(reader.read(y.view_mut()).unwrap(), 0);
+        // Another batch may have another kernel, which rounds otherwise.
+        assert!(y.iter().zip(&expected).all(|(y, expected)| (y - expected).abs() < 1e-4));
+    }
+
+    // Through pipes.
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tombola"))
+        .args(["run", &path, "-", "-o", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&fs::read(&rows).unwrap()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(output.stdout.len(), 128 + 131 * 10 * 4);
+}
+
+#[test]
+fn run_leaves_nothing_behind_when_it_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, path) = network(folder.path());
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (short, wide, outputs) = (place("short.npy"), place("wide.npy"), place("y.npy"));
+    fs::write(&short, npy("<f4", false, "(3, 40)", [0; 400])).unwrap();
+    fs::write(&wide, npy("<f4", false, "(1, 41)", [0; 164])).unwrap();
+    for (input, status, expected) in [
+        (&short, 4, "short.npy: expected 3 samples of 40 features, found the end of the file before"),
+        (&wide, 4, "wide.npy: expected samples of 40 features"),
+        (&path, 4, "ticket.safetensors: expected a .npy file"),
+        (&place("none.npy"), 3, "none.npy: expected a file that can be read"),
+    ] {
+        let output = tombola(&["run", &path, input, "-o", &outputs]);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{text}");
+        assert!(text.contains(expected), "{text}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    assert_eq!(tombola(&["run", &path, &short, "-o", &short]).status.code(), Some(2));
+}
+
+#[test]
+fn bench_times_every_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, path) = network(folder.path());
+    let output = tombola(&["bench", &path, "--batch", "1,17", "--rounds", "1", "--json"]);
+    assert!(output.status.success());
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for batch in value["batches"].as_array().unwrap() {
+        let contenders = batch["contenders"].as_array().unwrap();
+        // Three orientations, and at least panels and CSR.
+        assert!(contenders.len() >= 5, "{batch}");
+        assert_eq!(contenders.iter().filter(|contender| contender["pick"] == true).count(), 1);
+        assert!(contenders.iter().all(|contender| contender["best_seconds"].as_f64().unwrap() > 0.0));
+        assert!(batch["regret"].as_f64().unwrap() >= 1.0);
+    }
+    let output = tombola(&["bench", &path, "--batch", "2", "--rounds", "1"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("batch 2") && text.contains('▸') && text.contains("dense X·V"), "{text}");
+    assert_eq!(tombola(&["bench", &path, "--batch", "0"]).status.code(), Some(2));
+}
+
+#[test]
+fn completions_know_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = tombola(&["completions", shell]);
+        assert!(String::from_utf8(output.stdout).unwrap().contains("inspect"), "{shell}");
+    }
+}
+
+/// A `.npy` file, version 1.
+fn npy(descr: &str, fortran_order: bool, shape: &str, data: impl IntoIterator<Item = u8>) -> Vec<u8> {
+    let order = if fortran_order { "True" } else { "False" };
+    let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(118_u16.to_le_bytes());
+    bytes.extend(format!("{header:<117}\n").bytes());
+    bytes.extend(data);
+    bytes
 }

@@ -1,0 +1,50 @@
+//! `tombola convert`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::input::Input;
+use crate::{Failure, print};
+
+/// Make a sparse model of a checkpoint.
+///
+/// Reads safetensors files (weights with zeros, torch.nn.utils.prune, parametrizations, compressed-tensors' bitmasks, and
+/// tombola's own), numpy's and scipy's .npy and .npz, and Matrix Market.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  tombola convert checkpoint.safetensors ticket.safetensors
+  tombola convert checkpoint.safetensors --masks masks.safetensors ticket.safetensors
+  tombola convert dense.safetensors --prune magnitude:0.8 ticket.safetensors
+  tombola convert ticket.safetensors 'layer-{}.npz'
+  tombola convert vision.safetensors --layers head.0,head.2 head.safetensors")]
+pub(crate) struct Convert {
+    #[command(flatten)]
+    input: Input,
+    /// The file to write: .safetensors, or .npz (scipy) or .mtx (Matrix Market) for the weights of a layer, in whose
+    /// name {} stands for the layer's. It is written beside its place and moved there: whole, or not at all.
+    output: PathBuf,
+}
+
+impl Convert {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let model = self.input.read()?;
+        // With the layers' names in its place, it may be several files.
+        let pattern = self.output.to_string_lossy();
+        let written = model.names.iter().map(|name| PathBuf::from(pattern.replace("{}", name)));
+        for written in written.chain([self.output.clone()]) {
+            self.input.spare(&written)?;
+        }
+        model.save(&self.output)?;
+        let mut text = String::new();
+        for (name, layer) in model.names.iter().zip(model.mlp.layers()) {
+            let (out, inputs) = layer.shape();
+            let (kept, all) = (layer.kept(), out * inputs);
+            let density = 100.0 * kept as f64 / all as f64;
+            let activation = layer.activation();
+            text +=
+                &format!("{name}: {out}×{inputs}, {kept} of {all} weights ({density:.1}%), {activation}\n");
+        }
+        print(&text)
+    }
+}

@@ -1,0 +1,63 @@
+//! How the program ends when it does not end well.
+
+use std::io;
+use std::process::ExitCode;
+
+use tombola::{Error, ErrorKind};
+
+/// An exit status, and a sentence for stderr.
+pub(crate) struct Failure {
+    status: u8,
+    sentence: String,
+}
+
+impl Failure {
+    /// What was to be asserted does not hold.
+    pub(crate) fn assertion(sentence: impl Into<String>) -> Self {
+        Self { status: 1, sentence: sentence.into() }
+    }
+
+    /// The command line makes no sense; what the parser finds of this, it tells itself, with the same status.
+    pub(crate) fn usage(sentence: impl Into<String>) -> Self {
+        Self { status: 2, sentence: sentence.into() }
+    }
+
+    /// A file cannot be read or written.
+    pub(crate) fn io(sentence: impl Into<String>) -> Self {
+        Self { status: 3, sentence: sentence.into() }
+    }
+
+    /// A file holds something else than it should.
+    pub(crate) fn contents(sentence: impl Into<String>) -> Self {
+        Self { status: 4, sentence: sentence.into() }
+    }
+
+    /// Stdout cannot be written to. A reader that has seen enough is no failure.
+    pub(crate) fn of_stdout(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self { status: 0, sentence: String::new() },
+            _ => Self::io(format!("stdout: {error}")),
+        }
+    }
+
+    /// Says so, and gives the status.
+    pub(crate) fn report(self) -> ExitCode {
+        if !self.sentence.is_empty() {
+            eprintln!("tombola: {}", self.sentence);
+        }
+        self.status.into()
+    }
+}
+
+impl From<Error> for Failure {
+    /// Without the function of the library that refused: to a user of the program it says nothing.
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        let sentence =
+            text.strip_prefix(error.operation()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
+        match error.kind() {
+            ErrorKind::Io => Self::io(sentence),
+            _ => Self::contents(sentence),
+        }
+    }
+}

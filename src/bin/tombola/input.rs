@@ -1,0 +1,61 @@
+//! A model, and how to read it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use tombola::Activation;
+use tombola::io::{Import, Model};
+use tombola::mask::Criterion;
+
+use crate::Failure;
+
+#[derive(Args)]
+pub(crate) struct Input {
+    /// The model: safetensors, numpy's and scipy's .npy and .npz, or Matrix Market.
+    #[arg(value_name = "MODEL")]
+    pub(crate) input: PathBuf,
+    /// Masks of 0 and 1, named like the weights, with or without `_mask`.
+    #[arg(long, value_name = "FILE")]
+    masks: Option<PathBuf>,
+    /// Prune what the masks leave: magnitude:0.8 (each layer), global:0.8 (all together) or quantile:0.8 (the lecture's).
+    #[arg(long, value_name = "CRITERION:SPARSITY")]
+    prune: Option<Criterion>,
+    /// The layers to take, first to last, and no others.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    layers: Vec<String>,
+    /// The activation of each layer: identity, relu, leaky_relu(0.01), gelu, gelu_tanh, sigmoid, tanh, softmax.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    activations: Vec<Activation>,
+}
+
+impl Input {
+    pub(crate) fn read(&self) -> Result<Model, Failure> {
+        let mut import = Import::new().layers(&self.layers).activations(self.activations.iter().copied());
+        if let Some(masks) = &self.masks {
+            import = import.masks(masks);
+        }
+        if let Some(criterion) = self.prune {
+            import = import.prune(criterion);
+        }
+        Ok(import.read(&self.input)?)
+    }
+
+    /// Refuses to write to a file that is read.
+    pub(crate) fn spare(&self, written: &Path) -> Result<(), Failure> {
+        [Some(&self.input), self.masks.as_ref()]
+            .into_iter()
+            .flatten()
+            .try_for_each(|read| spare(read, written))
+    }
+}
+
+/// Refuses to write to a file that is read.
+pub(crate) fn spare(read: &Path, written: &Path) -> Result<(), Failure> {
+    match (read.canonicalize(), written.canonicalize()) {
+        (Ok(read), Ok(place)) if read == place => {
+            let sentence = format!("{}: this is what is read; write to another file", written.display());
+            Err(Failure::usage(sentence))
+        }
+        _ => Ok(()),
+    }
+}
