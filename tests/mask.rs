@@ -190,3 +190,24 @@ fn effective_weights_are_those_on_a_path() {
     let error = Mask::effective(&[Mask::all((2, 3)), Mask::all((2, 3))]).unwrap_err();
     assert!(error.to_string().contains("mask of layer 1: expected 2 inputs"), "{error}");
 }
+
+#[test]
+fn the_highest_scores_stay_whatever_their_sign() {
+    let mut generator = common::noise(3);
+    for (shape, keep) in [((1, 1), 1), ((7, 13), 0), ((7, 13), 40), ((5, 67), 335)] {
+        // A few values only, so that there are ties; of both signs, and with both zeros.
+        let scores = ndarray::Array2::from_shape_simple_fn(shape, || (4.0_f32 * generator()).round() / 2.0);
+        let within = Mask::from_fn(shape, |row, column| keep == 335 || (row + column) % 3 != 1);
+        let mut order: Vec<_> =
+            scores.indexed_iter().filter(|((r, c), _)| within.get(*r, *c).unwrap()).collect();
+        order.sort_by(|a, b| b.1.partial_cmp(a.1).unwrap());
+        let keep = keep.min(order.len());
+        let kept: Vec<_> = order[..keep].iter().map(|(place, _)| *place).collect();
+        let expected = Mask::from_fn(shape, |row, column| kept.contains(&(row, column)));
+        assert_eq!(within.highest_within(scores.view(), keep).unwrap(), expected);
+        let masks = [within.clone(), within.clone()];
+        let both = Mask::highest_within_global(&masks, &[scores.view(), scores.view()], 2 * keep).unwrap();
+        assert_eq!(both.iter().map(Mask::kept).sum::<usize>(), 2 * keep);
+        assert!(within.highest_within(scores.view(), within.kept() + 1).is_err());
+    }
+}

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use ndarray::ArrayView2;
 
-use super::magnitude::keep_largest;
+use super::ranking::{Rank, keep_largest};
 use super::{Mask, prune_count};
 use crate::{Error, Result, mask};
 
@@ -40,11 +40,13 @@ impl Criterion {
             Self::Magnitude(sparsity) => {
                 let masks = layers.iter().map(|layer| {
                     let layer = std::slice::from_ref(layer);
-                    Ok(keep_largest(operation, layer, keep(sparsity, layer)?)?.remove(0))
+                    Ok(keep_largest(Rank::Magnitude, operation, layer, keep(sparsity, layer)?)?.remove(0))
                 });
                 masks.collect()
             }
-            Self::Global(sparsity) => keep_largest(operation, layers, keep(sparsity, layers)?),
+            Self::Global(sparsity) => {
+                keep_largest(Rank::Magnitude, operation, layers, keep(sparsity, layers)?)
+            }
             Self::Quantile(sparsity) => {
                 let above = |weight| Mask::above(weight, mask::quantile(weight, sparsity)?);
                 layers.iter().map(|&(weight, mask)| above(weight)?.and(mask)).collect()

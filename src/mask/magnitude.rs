@@ -2,7 +2,8 @@
 
 use ndarray::ArrayView2;
 
-use super::{Bits, Mask, check_not_empty, prune_count};
+use super::ranking::{Rank, check_numbers, keep_largest, pairs};
+use super::{Mask, check_not_empty, prune_count};
 use crate::{Error, Result};
 
 impl Mask {
@@ -16,7 +17,8 @@ impl Mask {
         let operation = "Mask::magnitude";
         check_not_empty(operation, weight.dim())?;
         let keep = weight.len() - prune_count(operation, sparsity, weight.len())?;
-        let mut masks = keep_largest(operation, &[(weight, &Mask::all(weight.dim()))], keep)?;
+        let mut masks =
+            keep_largest(Rank::Magnitude, operation, &[(weight, &Mask::all(weight.dim()))], keep)?;
         Ok(masks.remove(0))
     }
 
@@ -25,7 +27,12 @@ impl Mask {
     /// # Errors
     /// When the layer is empty, has fewer than `keep` weights, or a weight is NaN.
     pub fn magnitude_count(weight: ArrayView2<'_, f32>, keep: usize) -> Result<Self> {
-        let mut masks = keep_largest("Mask::magnitude_count", &[(weight, &Mask::all(weight.dim()))], keep)?;
+        let mut masks = keep_largest(
+            Rank::Magnitude,
+            "Mask::magnitude_count",
+            &[(weight, &Mask::all(weight.dim()))],
+            keep,
+        )?;
         Ok(masks.remove(0))
     }
 
@@ -40,7 +47,7 @@ impl Mask {
         let all: Vec<_> = weights.iter().map(|weight| Mask::all(weight.dim())).collect();
         let layers: Vec<_> = weights.iter().copied().zip(&all).collect();
         let len = weights.iter().map(|weight| weight.len()).sum();
-        keep_largest(operation, &layers, len - prune_count(operation, sparsity, len)?)
+        keep_largest(Rank::Magnitude, operation, &layers, len - prune_count(operation, sparsity, len)?)
     }
 
     /// A further round: of the weights that this mask keeps, keeps exactly the `keep` largest by magnitude. What was
@@ -49,7 +56,7 @@ impl Mask {
     /// # Errors
     /// When `weight` has another shape than the mask, the mask keeps fewer than `keep`, or a kept weight is NaN.
     pub fn magnitude_within(&self, weight: ArrayView2<'_, f32>, keep: usize) -> Result<Self> {
-        let mut masks = keep_largest("Mask::magnitude_within", &[(weight, self)], keep)?;
+        let mut masks = keep_largest(Rank::Magnitude, "Mask::magnitude_within", &[(weight, self)], keep)?;
         Ok(masks.remove(0))
     }
 
@@ -63,12 +70,7 @@ impl Mask {
         keep: usize,
     ) -> Result<Vec<Self>> {
         let operation = "Mask::magnitude_within_global";
-        if masks.len() != weights.len() {
-            let expected = format!("{} matrices, one a mask", masks.len());
-            return Err(Error::shape(operation, "weights", expected, weights.len()));
-        }
-        let layers: Vec<_> = weights.iter().copied().zip(masks).collect();
-        keep_largest(operation, &layers, keep)
+        keep_largest(Rank::Magnitude, operation, &pairs(operation, masks, weights)?, keep)
     }
 
     /// Keeps the weights whose magnitude is strictly above `threshold`: with
@@ -119,70 +121,4 @@ pub fn quantile(weight: ArrayView2<'_, f32>, q: f64) -> Result<f64> {
         return Ok(f64::from(low));
     }
     Ok(f64::from(low) + fraction * (f64::from(high) - f64::from(low)))
-}
-
-/// The primitive under every count: of the weights that the masks keep, the `count` of largest magnitude, ties in
-/// the order of layers and indices.
-pub(super) fn keep_largest(
-    operation: &'static str,
-    layers: &[(ArrayView2<'_, f32>, &Mask)],
-    count: usize,
-) -> Result<Vec<Mask>> {
-    // For magnitudes the order of the bits is the order of the numbers.
-    let mut ranking: Vec<u32> = Vec::with_capacity(layers.iter().map(|(_, mask)| mask.kept()).sum());
-    for (index, (weight, mask)) in layers.iter().enumerate() {
-        let subject = if layers.len() == 1 { "weight".into() } else { format!("weight of layer {index}") };
-        if weight.is_empty() {
-            return Err(Error::shape(operation, subject, "at least one weight", weight.shape()));
-        }
-        mask.check_shape(operation, &subject, weight.dim())?;
-        check_numbers(operation, &subject, *weight, mask)?;
-        for row in 0..mask.shape.0 {
-            ranking.extend(mask.row(row).map(|column| weight[(row, column)].abs().to_bits()));
-        }
-    }
-    if count > ranking.len() {
-        return Err(Error::value(operation, "keep", format!("at most {}", ranking.len()), count));
-    }
-    // All above the threshold stay, and as many of those on it as the count leaves room for.
-    let (threshold, mut ties) = match count.checked_sub(1) {
-        None => (u32::MAX, 0),
-        Some(last) => {
-            let (larger, &mut threshold, _) = ranking.select_nth_unstable_by(last, |a, b| b.cmp(a));
-            (threshold, count - larger.iter().filter(|&&bits| bits > threshold).count())
-        }
-    };
-    let masks = layers.iter().map(|(weight, mask)| {
-        let mut kept = Mask::none(mask.shape);
-        let width = mask.row_words();
-        for (index, &word) in mask.words.iter().enumerate() {
-            let row = index / width;
-            for bit in Bits(word) {
-                let bits = weight[(row, index % width * 64 + bit)].abs().to_bits();
-                let tied = bits == threshold && ties > 0;
-                ties -= usize::from(tied);
-                kept.words[index] |= u64::from(bits > threshold || tied) << bit;
-            }
-        }
-        kept
-    });
-    Ok(masks.collect())
-}
-
-fn check_numbers(
-    operation: &'static str,
-    subject: &str,
-    weight: ArrayView2<'_, f32>,
-    mask: &Mask,
-) -> Result<()> {
-    // One pass that vectorises; the place is looked for only when there is something to find.
-    if !weight.iter().any(|value| value.is_nan()) {
-        return Ok(());
-    }
-    for row in 0..mask.shape.0 {
-        if let Some(column) = mask.row(row).find(|&column| weight[(row, column)].is_nan()) {
-            return Err(Error::value(operation, subject, "numbers", format!("NaN at [{row}, {column}]")));
-        }
-    }
-    Ok(())
 }

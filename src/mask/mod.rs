@@ -2,7 +2,7 @@
 //!
 //! A [`Mask`] is one bit for each weight of a layer, and this room has the criteria that make one:
 //! [magnitude](Mask::magnitude) within a layer or [over all of them](Mask::magnitude_global), the
-//! [lecture's quantile rule](Mask::above), and [chance](Mask::random). A [`Criterion`] is one of them by name, for all layers
+//! [lecture's quantile rule](Mask::above), [chance](Mask::random), and [any score](Mask::highest_within). A [`Criterion`] is one of them by name, for all layers
 //! of a network. What of a whole network's masks any path [uses](Mask::effective) is told here, too.
 //!
 //! **Counts are exact.** A criterion that is asked for a sparsity `s` of `n` weights prunes `round(s·n)` of them
@@ -13,6 +13,7 @@ mod criterion;
 mod magnitude;
 mod paths;
 mod random;
+mod ranking;
 
 use std::fmt;
 
