@@ -29,6 +29,7 @@
 //! | [`data`] | data sets (feature `search`) |
 //! | [`ticket`] | the search: one-shot, iterative, rewinding, controls (feature `search`) |
 //! | [`io`] | sparse models in files (feature `io`) |
+//! | [`experiment`] | searches in folders: recorded, resumable, merged into a report (feature `experiment`) |
 //! | [`compare`] | a network on this machine, dense and in every sparse way (feature `dense`) |
 //!
 //! # From a weight matrix to an answer
@@ -65,6 +66,8 @@ pub mod csr;
 pub mod data;
 #[cfg(feature = "dense")]
 pub mod dense;
+#[cfg(feature = "experiment")]
+pub mod experiment;
 pub mod format;
 #[cfg(feature = "io")]
 pub mod io;

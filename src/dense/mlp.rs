@@ -1,5 +1,8 @@
 //! The network itself.
 
+use std::fmt;
+use std::str::FromStr;
+
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
@@ -65,6 +68,30 @@ pub enum Initialisation {
     TorchDefault,
     /// Normal with variance 2/(in + out), biases 0 (Glorot & Bengio 2010): Frankle & Carbin's choice.
     GlorotNormal,
+}
+
+impl fmt::Display for Initialisation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::TorchDefault => "torch-default",
+            Self::GlorotNormal => "glorot-normal",
+        })
+    }
+}
+
+impl FromStr for Initialisation {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "torch-default" => Ok(Self::TorchDefault),
+            "glorot-normal" => Ok(Self::GlorotNormal),
+            _ => {
+                let expected = "torch-default or glorot-normal";
+                Err(Error::value("Initialisation::from_str", "initialisation", expected, format!("`{name}`")))
+            }
+        }
+    }
 }
 
 impl Initialisation {

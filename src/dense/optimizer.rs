@@ -1,5 +1,8 @@
 //! Gradient descent.
 
+use std::fmt;
+use std::str::FromStr;
+
 use super::{DenseMlp, Gradients};
 use crate::{Error, Mask, Result};
 
@@ -23,6 +26,40 @@ pub enum Optimizer {
 
 const BETA: [f32; 2] = [0.9, 0.999];
 const EPSILON: f32 = 1e-8;
+
+impl fmt::Display for Optimizer {
+    /// `adam:0.0012`, `sgd:0.1`, `sgd:0.1:0.9` with momentum.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Adam { rate } => write!(f, "adam:{rate}"),
+            Self::Sgd { rate, momentum: 0.0 } => write!(f, "sgd:{rate}"),
+            Self::Sgd { rate, momentum } => write!(f, "sgd:{rate}:{momentum}"),
+        }
+    }
+}
+
+impl FromStr for Optimizer {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let operation = "Optimizer::from_str";
+        let fault = || {
+            let expected = "adam:RATE, sgd:RATE or sgd:RATE:MOMENTUM";
+            Error::value(operation, "optimizer", expected, format!("`{text}`"))
+        };
+        let mut words = text.split(':');
+        let name = words.next().unwrap_or_default();
+        let numbers = words.map(|word| word.parse().map_err(|_| fault())).collect::<Result<Vec<f32>>>()?;
+        let optimizer = match (name, &numbers[..]) {
+            ("adam", &[rate]) => Self::Adam { rate },
+            ("sgd", &[rate]) => Self::Sgd { rate, momentum: 0.0 },
+            ("sgd", &[rate, momentum]) => Self::Sgd { rate, momentum },
+            _ => return Err(fault()),
+        };
+        optimizer.check(operation)?;
+        Ok(optimizer)
+    }
+}
 
 impl Optimizer {
     pub(super) fn check(self, operation: &'static str) -> Result<()> {

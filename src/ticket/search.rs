@@ -1,5 +1,8 @@
 //! One-shot and iterative magnitude pruning.
 
+use std::fmt;
+use std::str::FromStr;
+
 use super::{Origin, Ticket, Trained};
 use crate::data::Split;
 use crate::dense::{DenseMlp, Training};
@@ -13,6 +16,27 @@ pub enum Scope {
     LayerWise,
     /// One ranking over all layers.
     Global,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::LayerWise => "layer-wise",
+            Self::Global => "global",
+        })
+    }
+}
+
+impl FromStr for Scope {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "layer-wise" => Ok(Self::LayerWise),
+            "global" => Ok(Self::Global),
+            _ => Err(Error::value("Scope::from_str", "scope", "layer-wise or global", format!("`{name}`"))),
+        }
+    }
 }
 
 /// A search for tickets in one initial network.

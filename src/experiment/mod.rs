@@ -1,0 +1,37 @@
+//! Searches for tickets as experiments in folders: recorded, resumable, and merged into a report.
+//!
+//! A [`Recipe`] says what is done; with a seed it is a trial, which is one process and one folder. Trials know nothing of each
+//! other, so a sweep is as many processes as anything that starts processes can start.
+//!
+//! # The folder of a trial
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `trial.json` | a [`Header`]: the recipe and the seed |
+//! | `records.jsonl` | an [`Evaluated`] a line, during training |
+//! | `rounds.jsonl` | a [`Summary`] a line, after each training |
+//! | `tickets/round-03.safetensors` | the ticket of a round as it begins: in tombola's [format](crate::io) |
+//! | `trained/round-03.safetensors` | the same as trained |
+
+/// Types that are written as the text that they display.
+macro_rules! text {
+    ($($type:ty),*) => {$(
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <String as serde::Deserialize>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+mod recipe;
+mod record;
+
+pub use recipe::{Control, Recipe, Rewind};
+pub use record::{Evaluated, Header, Measured, Run, Summary};
