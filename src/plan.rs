@@ -359,6 +359,10 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
     1e-9 * nanoseconds
 }
 
+/// The density up to which a layer trains faster on its kept weights than by dense products.
+#[cfg(feature = "dense")]
+pub(crate) const SPARSE_TRAINING: f64 = 0.5;
+
 /// Bytes of activations that a panel holds, about: most of a first-level cache, and the rest is for what streams through.
 const PANEL_BYTES: usize = 40 << 10;
 

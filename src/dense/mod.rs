@@ -4,13 +4,16 @@
 //! (Another CPU may sum in another order, so weights agree between machines to rounding, not to the bit.)
 
 mod inference;
+mod layer;
 mod mlp;
 mod optimizer;
 mod pass;
 mod train;
+mod trainer;
 
 pub use inference::{DenseInference, Orientation};
 pub use mlp::{DenseLayer, DenseMlp, Evaluation, Initialisation, Samples};
 pub use optimizer::Optimizer;
 pub use pass::Gradients;
 pub use train::{Epoch, History, Training};
+pub use trainer::{LayerMoments, Moments, Products, Trainer};

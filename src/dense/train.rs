@@ -2,9 +2,7 @@
 
 use rand::seq::SliceRandom;
 
-use super::optimizer::Descent;
-use super::pass::Pass;
-use super::{DenseMlp, Evaluation, Optimizer, Samples};
+use super::{DenseMlp, Evaluation, Optimizer, Samples, Trainer};
 use crate::rng::{Stream, generator};
 use crate::{Error, Mask, Result};
 
@@ -51,11 +49,12 @@ impl History {
 impl Training {
     /// Trains a network in place on `training`, and watches it on `validation`, which has no say in the weights.
     ///
-    /// With `masks` (one a layer) a pruned weight is exactly 0.0 before the first step and after every one.
+    /// With `masks` (one a layer) a pruned weight is exactly 0.0 before the first step and after every one, and layers that
+    /// keep few of their weights train on those alone: see [`Trainer`].
     ///
     /// # Errors
-    /// When the recipe is out of range, the samples or the masks do not fit the network, or the loss is no longer
-    /// finite: the network is then left as it was at that step.
+    /// When the recipe is out of range, the samples or the masks do not fit the network, `TOMBOLA_ISA` names an instruction
+    /// set that this CPU lacks, or the loss is no longer finite: the network is then left as it was at that step.
     pub fn run(
         &self,
         mlp: &mut DenseMlp,
@@ -64,7 +63,6 @@ impl Training {
         validation: Samples<'_>,
     ) -> Result<History> {
         let operation = "Training::run";
-        self.optimizer.check(operation)?;
         for (name, value) in [("batch", self.batch), ("epochs", self.epochs)] {
             if value == 0 {
                 return Err(Error::value(operation, name, "at least 1", value));
@@ -72,24 +70,18 @@ impl Training {
         }
         mlp.check_samples(operation, training).map_err(|error| error.within("training"))?;
         mlp.check_samples(operation, validation).map_err(|error| error.within("validation"))?;
-        if let Some(masks) = masks {
-            mlp.apply_masks(masks)?;
-        }
-
+        let mut trainer = Trainer::new(mlp, masks, self.optimizer)?;
         let mut order: Vec<usize> = (0..training.labels.len()).collect();
         let mut generator = generator(self.seed, Stream::Batches);
-        let mut pass = Pass::new(mlp, self.batch.min(order.len()));
-        let mut descent = Descent::new(self.optimizer, mlp, masks);
-        let mut history = History { epochs: Vec::new(), best: mlp.clone(), best_epoch: 0 };
+        let mut history = History { epochs: Vec::new(), best: trainer.network(), best_epoch: 0 };
         let mut lowest = f64::INFINITY;
         for epoch in 1..=self.epochs {
             order.shuffle(&mut generator);
             let mut loss = 0.0;
             for batch in order.chunks(self.batch) {
-                pass.load(training, batch.iter().copied());
-                loss += pass.run(mlp) * batch.len() as f64;
-                descent.step(mlp, &pass.gradients);
+                loss += trainer.step(training, batch)? * batch.len() as f64;
             }
+            *mlp = trainer.network();
             let training_loss = loss / order.len() as f64;
             if !training_loss.is_finite() {
                 let subject = format!("loss of epoch {epoch}");

@@ -10,6 +10,8 @@
 mod csr;
 mod lookup;
 mod panel;
+#[cfg(feature = "dense")]
+mod pattern;
 
 use sprs::CsMatI;
 
@@ -17,6 +19,8 @@ pub use csr::CsrMatrix;
 pub use lookup::LookupMatrix;
 pub(crate) use lookup::MAX_TABLES;
 pub use panel::{BAND_ROWS, PANEL_ROWS, PanelMatrix};
+#[cfg(feature = "dense")]
+pub(crate) use pattern::Pattern;
 
 use crate::csr::Csr;
 

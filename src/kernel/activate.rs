@@ -5,7 +5,7 @@
 //! fused multiply-add: every instruction set runs the same steps, and they differ by roundings. The polynomials are
 //! minimax fits of the relative error, which is below 3·10⁻⁸ for each of them.
 
-use super::vector::MAX_LANES;
+use super::vector::{load, spread, store};
 use super::{Isa, Task, Vector};
 use crate::Activation;
 
@@ -90,50 +90,6 @@ unsafe fn each<V: Vector>(activation: Activation, values: &mut [f32]) {
             store(y, values, start, lanes);
         }
     }
-}
-
-/// `memory[at..at + lanes]`, and `fill` in the lanes beyond.
-///
-/// # Safety
-/// The CPU has the instruction set of `V`, and the lanes lie in `memory`.
-#[inline(always)]
-unsafe fn load<V: Vector>(memory: &[f32], at: usize, lanes: usize, fill: f32) -> V {
-    // SAFETY: the caller's promise; no vector has more than `MAX_LANES` lanes.
-    unsafe {
-        if lanes == V::LANES {
-            return V::load(memory, at);
-        }
-        let mut padded = [fill; MAX_LANES];
-        padded[..lanes].copy_from_slice(&memory[at..at + lanes]);
-        V::load(&padded, 0)
-    }
-}
-
-/// `memory[at..at + lanes] = x`, without the lanes beyond.
-///
-/// # Safety
-/// As [`load`].
-#[inline(always)]
-unsafe fn store<V: Vector>(x: V, memory: &mut [f32], at: usize, lanes: usize) {
-    // SAFETY: the caller's promise; no vector has more than `MAX_LANES` lanes.
-    unsafe {
-        if lanes == V::LANES {
-            return x.store(memory, at);
-        }
-        memory[at..at + lanes].copy_from_slice(&spread(x)[..lanes]);
-    }
-}
-
-/// The lanes as an array, of which the first `LANES` count.
-///
-/// # Safety
-/// The CPU has the instruction set of `V`.
-#[inline(always)]
-unsafe fn spread<V: Vector>(x: V) -> [f32; MAX_LANES] {
-    let mut lanes = [0.0; MAX_LANES];
-    // SAFETY: the caller's promise; no vector has more than `MAX_LANES` lanes.
-    unsafe { x.store(&mut lanes, 0) };
-    lanes
 }
 
 /// # Safety

@@ -95,6 +95,39 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn sqrt(self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_sqrt_ps(self.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn keep(self, bits: u64) -> Self {
+        // SAFETY: see `splat`.
+        unsafe {
+            let lanes = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+            let kept = _mm256_and_si256(_mm256_set1_epi32(bits as i32), lanes);
+            let kept = _mm256_castsi256_ps(_mm256_cmpeq_epi32(kept, lanes));
+            Self(_mm256_and_ps(self.0, kept))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sums(memory: &[f32]) -> Self {
+        debug_assert!(memory.len() >= LANES * LANES);
+        // SAFETY: the CPU has the instructions, and the caller promises that the vectors lie in `memory`.
+        unsafe {
+            // Lane n of each half has half of the sum of vector 4 * i + n.
+            let [a, b] = [0, 1].map(|i| {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|n| Self::load(memory, (4 * i + n) * LANES).0);
+                _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d))
+            });
+            let low = _mm256_permute2f128_ps::<0x20>(a, b);
+            let high = _mm256_permute2f128_ps::<0x31>(a, b);
+            Self(_mm256_add_ps(low, high))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn at_least(self, bound: Self) -> Self {
         // As in `relu`.
         // SAFETY: see `splat`.

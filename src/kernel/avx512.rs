@@ -116,6 +116,44 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn sqrt(self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_sqrt_ps(self.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn keep(self, bits: u64) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_maskz_mov_ps(bits as __mmask16, self.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn sums(memory: &[f32]) -> Self {
+        debug_assert!(memory.len() >= LANES * LANES);
+        // SAFETY: the CPU has the instructions, and the caller promises that the vectors lie in `memory`.
+        unsafe {
+            // Half of the floats are added to the other half, until lane n of quarter q has a quarter of vector
+            // 4 * i + n's sum: with shuffles inside of quarters, then between them.
+            let quads: [__m512; 4] = std::array::from_fn(|i| {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|n| Self::load(memory, (4 * i + n) * LANES).0);
+                let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+                let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+                let [low, high] = [_mm512_unpacklo_pd(ab, cd), _mm512_unpackhi_pd(ab, cd)];
+                _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
+            });
+            let halves = [[quads[0], quads[1]], [quads[2], quads[3]]].map(|[a, b]| {
+                let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(a, b);
+                let odd = _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b);
+                _mm512_add_ps(even, odd)
+            });
+            let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(halves[0], halves[1]);
+            let odd = _mm512_shuffle_f32x4::<0b11_01_11_01>(halves[0], halves[1]);
+            Self(_mm512_add_ps(even, odd))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn at_least(self, bound: Self) -> Self {
         // As in `relu`.
         // SAFETY: see `splat`.

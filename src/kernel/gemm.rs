@@ -25,6 +25,15 @@ pub(crate) fn gemm(
     matmul(mat_mut(c), Accum::Replace, mat(a), mat(b), 1.0, threads);
 }
 
+/// `c = a·b`, or `c += a·b`, as [`gemm`] on one thread.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(crate) fn gemm_into(c: ArrayViewMut2<'_, f32>, add: bool, a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) {
+    let accumulate = if add { Accum::Add } else { Accum::Replace };
+    matmul(mat_mut(c), accumulate, mat(a), mat(b), 1.0, Par::Seq);
+}
+
 fn mat(view: ArrayView2<'_, f32>) -> MatRef<'_, f32> {
     let ((rows, columns), strides) = (view.dim(), view.strides());
     // SAFETY: a view's pointer, shape and strides name elements that it borrows for as long as the result does.

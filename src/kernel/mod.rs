@@ -2,7 +2,9 @@
 //!
 //! Each algorithm is written once, as a [`Task`] over the small [`Vector`] trait: `spmm_panel` for batches,
 //! `spmv_lookup` for a few samples, `spmv_csr` for one, `transpose` between the caller's layout and the kernels', and
-//! `activate` for what comes after; `roof` for what they are held against. (The dense product is faer's: `gemm`.) An
+//! `activate` for what comes after; `roof` for what they are held against. Training has `spmm_pattern` and `sddmm` for
+//! sparse layers, `derive` for the derivatives of activations, and `descend` for the optimizer. (The dense product is
+//! faer's: `gemm`.) An
 //! instruction set is one file that names its intrinsics (`avx512`, `avx2`) or spells them out in plain Rust (`portable`),
 //! and one arm in [`Isa::run`]. NEON would be one more of each.
 //!
@@ -16,11 +18,19 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(feature = "dense")]
+mod derive;
+#[cfg(feature = "dense")]
+mod descend;
+#[cfg(feature = "dense")]
 mod gemm;
 mod isa;
 mod portable;
 mod roof;
+#[cfg(feature = "dense")]
+mod sddmm;
 mod spmm_panel;
+#[cfg(feature = "dense")]
+mod spmm_pattern;
 mod spmv_csr;
 mod spmv_lookup;
 mod transpose;
@@ -28,10 +38,18 @@ mod vector;
 
 pub(crate) use activate::{Activate, is_fused};
 #[cfg(feature = "dense")]
-pub(crate) use gemm::{finish, gemm};
+pub(crate) use derive::{Derive, needs_sums};
+#[cfg(feature = "dense")]
+pub(crate) use descend::{Descend, Rule};
+#[cfg(feature = "dense")]
+pub(crate) use gemm::{finish, gemm, gemm_into};
 pub use isa::Isa;
 pub(crate) use roof::{FmaRoof, LoadRoof};
+#[cfg(feature = "dense")]
+pub(crate) use sddmm::{RowSums, Sddmm};
 pub(crate) use spmm_panel::SpmmPanel;
+#[cfg(feature = "dense")]
+pub(crate) use spmm_pattern::SpmmPattern;
 pub(crate) use spmv_csr::SpmvCsr;
 pub(crate) use spmv_lookup::SpmvLookup;
 pub(crate) use transpose::{RowsToTile, TileToFeatures, TileToRows};

@@ -71,6 +71,21 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn sqrt(self) -> Self {
+        Self(self.0.map(f32::sqrt))
+    }
+
+    #[inline(always)]
+    unsafe fn keep(self, bits: u64) -> Self {
+        Self(std::array::from_fn(|lane| if bits >> lane & 1 == 1 { self.0[lane] } else { 0.0 }))
+    }
+
+    #[inline(always)]
+    unsafe fn sums(memory: &[f32]) -> Self {
+        Self(std::array::from_fn(|n| memory[n * LANES..(n + 1) * LANES].iter().sum()))
+    }
+
+    #[inline(always)]
     unsafe fn at_least(self, bound: Self) -> Self {
         Self(std::array::from_fn(
             |lane| if self.0[lane] < bound.0[lane] { bound.0[lane] } else { self.0[lane] },

@@ -71,6 +71,24 @@ pub(crate) trait Vector: Copy {
     /// See [`splat`](Self::splat).
     unsafe fn div(self, divisor: Self) -> Self;
 
+    /// The square root.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    unsafe fn sqrt(self) -> Self;
+
+    /// The lanes whose bit is one, the first lane's the lowest, and 0 in the others, NaN or not.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    unsafe fn keep(self, bits: u64) -> Self;
+
+    /// The sum of each of `LANES` vectors that follow each other in `memory`.
+    ///
+    /// # Safety
+    /// `LANES² <= memory.len()`.
+    unsafe fn sums(memory: &[f32]) -> Self;
+
     /// `bound` where a lane is below it, else the lane; so NaN stays NaN, and a bound of NaN is none.
     ///
     /// # Safety
@@ -169,4 +187,48 @@ pub(crate) trait Task {
     /// # Safety
     /// The CPU has the instruction set of `V`.
     unsafe fn run<V: Vector>(self);
+}
+
+/// `memory[at..at + lanes]`, and `fill` in the lanes beyond.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`, and the lanes lie in `memory`.
+#[inline(always)]
+pub(super) unsafe fn load<V: Vector>(memory: &[f32], at: usize, lanes: usize, fill: f32) -> V {
+    // SAFETY: the caller's promise; no vector has more than `MAX_LANES` lanes.
+    unsafe {
+        if lanes == V::LANES {
+            return V::load(memory, at);
+        }
+        let mut padded = [fill; MAX_LANES];
+        padded[..lanes].copy_from_slice(&memory[at..at + lanes]);
+        V::load(&padded, 0)
+    }
+}
+
+/// `memory[at..at + lanes] = x`, without the lanes beyond.
+///
+/// # Safety
+/// As [`load`].
+#[inline(always)]
+pub(super) unsafe fn store<V: Vector>(x: V, memory: &mut [f32], at: usize, lanes: usize) {
+    // SAFETY: the caller's promise; no vector has more than `MAX_LANES` lanes.
+    unsafe {
+        if lanes == V::LANES {
+            return x.store(memory, at);
+        }
+        memory[at..at + lanes].copy_from_slice(&spread(x)[..lanes]);
+    }
+}
+
+/// The lanes as an array, of which the first `LANES` count.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`.
+#[inline(always)]
+pub(super) unsafe fn spread<V: Vector>(x: V) -> [f32; MAX_LANES] {
+    let mut lanes = [0.0; MAX_LANES];
+    // SAFETY: the caller's promise; no vector has more than `MAX_LANES` lanes.
+    unsafe { x.store(&mut lanes, 0) };
+    lanes
 }

@@ -123,6 +123,12 @@ impl Mask {
         words.enumerate().flat_map(|(index, &word)| Bits(word).map(move |bit| index * 64 + bit))
     }
 
+    /// The bits of a row, which must lie in the layer: that of column `c` is bit `c % 64` of word `c / 64`.
+    #[cfg(feature = "dense")]
+    pub(crate) fn row_bits(&self, row: usize) -> &[u64] {
+        &self.words[row * self.row_words()..][..self.row_words()]
+    }
+
     fn row_words(&self) -> usize {
         self.shape.1.div_ceil(64)
     }

@@ -18,7 +18,9 @@ pub use mlp::SparseMlp;
 pub use statistics::LayerStatistics;
 pub use workspace::Workspace;
 #[cfg(feature = "dense")]
-pub(crate) use workspace::{matrix, matrix_mut};
+pub(crate) use tile::{Tile, tiles};
+#[cfg(feature = "dense")]
+pub(crate) use workspace::{Buffer, matrix, matrix_mut};
 
 /// Both, at the same time if the current rayon pool has a thread to spare.
 fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {

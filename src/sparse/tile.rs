@@ -9,7 +9,7 @@ use crate::Isa;
 use crate::kernel::{RowsToTile, TileToFeatures, TileToRows};
 
 /// The tiles of a batch: as wide as can be, and the last one rounded up to whole vectors.
-pub(super) fn tiles(batch: usize, isa: Isa) -> impl Iterator<Item = Tile> {
+pub(crate) fn tiles(batch: usize, isa: Isa) -> impl Iterator<Item = Tile> {
     let widest = isa.lanes() * isa.tile_vectors();
     (0..batch).step_by(widest).map(move |start| {
         let samples = start..(start + widest).min(batch);
@@ -21,9 +21,9 @@ pub(super) fn tiles(batch: usize, isa: Isa) -> impl Iterator<Item = Tile> {
 const MAX_WIDTH: usize = 64;
 
 /// Some samples of a batch, and the width of the tile that holds them.
-pub(super) struct Tile {
-    pub(super) samples: Range<usize>,
-    pub(super) width: usize,
+pub(crate) struct Tile {
+    pub(crate) samples: Range<usize>,
+    pub(crate) width: usize,
 }
 
 /// The samples of a tile in the caller's `[batch, features]`, by what is contiguous there.

@@ -38,7 +38,7 @@ fn shape(len: usize, batch: usize, by_features: bool) -> (usize, usize) {
 
 /// Floats that begin at a cache line, so that no vector straddles two.
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     memory: Vec<f32>,
     start: usize,
     pub(super) len: usize,
@@ -48,15 +48,20 @@ pub(super) struct Buffer {
 const LINE: usize = 64;
 
 impl Buffer {
-    pub(super) fn new(len: usize) -> Self {
+    pub(crate) fn new(len: usize) -> Self {
         let memory = vec![0.0_f32; len + LINE / size_of::<f32>()];
         // Where this cannot be told, the buffer is as good, only slower.
         let start = memory.as_ptr().align_offset(LINE);
         Self { start: if start + len <= memory.len() { start } else { 0 }, memory, len }
     }
 
-    pub(super) fn as_mut_slice(&mut self) -> &mut [f32] {
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [f32] {
         &mut self.memory[self.start..self.start + self.len]
+    }
+
+    #[cfg(feature = "dense")]
+    pub(crate) fn as_slice(&self) -> &[f32] {
+        &self.memory[self.start..self.start + self.len]
     }
 }
 

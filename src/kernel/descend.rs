@@ -1,0 +1,118 @@
+//! Steps of gradient descent.
+
+use super::vector::{load, store};
+use super::{Task, Vector};
+use crate::Mask;
+
+/// How a step follows from a gradient, with all that the count of steps has a say in.
+#[derive(Clone, Copy)]
+pub(crate) enum Rule {
+    /// `v ← momentum·v + g`, `w ← w − rate·v`.
+    Sgd { rate: f32, momentum: f32 },
+    /// `m ← m + (1 − β₁)·(g − m)`, `v ← β₂·v + (1 − β₂)·g²`, `w ← w − rate·m / (√v·scale + ε)`.
+    Adam { rate: f32, scale: f32 },
+}
+
+impl Rule {
+    /// Adam's β₁ and β₂.
+    pub(crate) const BETA: [f32; 2] = [0.9, 0.999];
+    /// Adam's ε.
+    const EPSILON: f32 = 1e-8;
+}
+
+/// A step of some values along their gradient.
+pub(crate) struct Descend<'a> {
+    pub(crate) rule: Rule,
+    pub(crate) values: &'a mut [f32],
+    /// The mean of the gradient (Adam), or the velocity (SGD); one a value.
+    pub(crate) first: &'a mut [f32],
+    /// The mean of its square; SGD leaves it alone.
+    pub(crate) second: &'a mut [f32],
+    /// One a value.
+    pub(crate) gradient: &'a [f32],
+    /// If some of the values are pruned, the mask in which they are the rows from this one on: pruned values become 0.0,
+    /// whatever their gradient.
+    pub(crate) mask: Option<(&'a Mask, usize)>,
+}
+
+/// Below this a moment is 0: it would move a weight by nothing that can be seen, and on its way down, once the gradients
+/// stay away, come by the subnormal numbers, where each operation takes a hundred times as long.
+const NOTHING: f32 = 1e-30;
+
+impl Task for Descend<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Self { rule, values, first, second, gradient, mask } = self;
+        let len = values.len();
+        assert!([first.len(), second.len(), gradient.len()] == [len; 3], "one of each a value");
+        // SAFETY: the caller promises the instruction set, and the slices have the same length.
+        unsafe {
+            let Some((mask, row)) = mask else {
+                return each::<V>(rule, values, [first, second], gradient, |_| u64::MAX);
+            };
+            let columns = mask.shape().1;
+            for (index, start) in (0..len).step_by(columns).enumerate() {
+                let (bits, row) = (mask.row_bits(row + index), start..start + columns);
+                let moments = [&mut first[row.clone()], &mut second[row.clone()]];
+                let kept = |at: usize| bits[at / 64] >> (at % 64);
+                each::<V>(rule, &mut values[row.clone()], moments, &gradient[row], kept);
+            }
+        }
+    }
+}
+
+/// A step of some values. The lowest bit of `kept(at)` says whether that one is kept, the bits above speak of the ones after it.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`, and the slices have the same length.
+#[inline(always)]
+unsafe fn each<V: Vector>(
+    rule: Rule,
+    values: &mut [f32],
+    [first, second]: [&mut [f32]; 2],
+    gradient: &[f32],
+    kept: impl Fn(usize) -> u64,
+) {
+    let len = values.len();
+    for at in (0..len).step_by(V::LANES) {
+        let lanes = (len - at).min(V::LANES);
+        // SAFETY: the caller's promises; the lanes lie in the slices.
+        unsafe {
+            let kept = kept(at);
+            let value: V = load(values, at, lanes, 0.0);
+            let mean: V = load(first, at, lanes, 0.0);
+            let gradient: V = load::<V>(gradient, at, lanes, 0.0).keep(kept);
+            let (value, mean) = match rule {
+                Rule::Sgd { rate, momentum } => {
+                    let velocity = flush(mean.mul_add(V::splat(momentum), gradient));
+                    (velocity.mul_add(V::splat(-rate), value), velocity)
+                }
+                Rule::Adam { rate, scale } => {
+                    let [gain, square_gain] = Rule::BETA.map(|beta| V::splat(1.0 - beta));
+                    let mean = flush(gradient.sub(mean).mul_add(gain, mean));
+                    let square = load::<V>(second, at, lanes, 0.0).mul(V::splat(Rule::BETA[1]));
+                    let square = flush(gradient.mul(square_gain).mul_add(gradient, square));
+                    store(square, second, at, lanes);
+                    let divisor = square.sqrt().mul_add(V::splat(scale), V::splat(Rule::EPSILON));
+                    (value.sub(mean.mul(V::splat(rate)).div(divisor)), mean)
+                }
+            };
+            store(value.keep(kept), values, at, lanes);
+            store(mean, first, at, lanes);
+        }
+    }
+}
+
+/// 0 where a lane is closer to it than [`NOTHING`], else the lane; so NaN stays NaN.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`.
+#[inline(always)]
+unsafe fn flush<V: Vector>(x: V) -> V {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let bound = V::splat(NOTHING);
+        let above = x.if_below(bound, V::splat(0.0), x);
+        x.if_below(V::splat(-NOTHING), x, above)
+    }
+}
