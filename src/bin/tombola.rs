@@ -28,12 +28,17 @@ enum Command {
   tombola convert checkpoint.safetensors --masks masks.safetensors ticket.safetensors
   tombola convert dense.safetensors --prune magnitude:0.8 ticket.safetensors
   tombola convert ticket.safetensors 'layer-{}.npz'
+  tombola convert ticket.safetensors --dense pruned.safetensors
   tombola convert vision.safetensors --layers head.0,head.2 head.safetensors")]
     Convert {
         #[command(flatten)]
         input: Input,
-        /// The file to write: .safetensors, or .npz (scipy) or .mtx (Matrix Market) for the weights of a layer, in whose
-        /// name {} stands for the layer's. It is written beside its place and moved there: whole, or not at all.
+        /// Write pruned weights as zeros: .safetensors or .npz (numpy) with NAME.weight and NAME.bias of all layers.
+        #[arg(long)]
+        dense: bool,
+        /// The file to write: .safetensors, or .npz (scipy), .mtx (Matrix Market) or .npy (numpy, with zeros) for the weights
+        /// of a layer, in whose name {} stands for the layer's. It is written beside its place and moved there: whole, or
+        /// not at all.
         output: PathBuf,
     },
     /// Say what a model holds, layer by layer.
@@ -96,12 +101,12 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<String, String> {
     match arguments.command {
-        Command::Convert { input, output } => convert(&input, &output),
+        Command::Convert { input, dense, output } => convert(&input, dense, &output),
         Command::Inspect { input, batch } => inspect(&input, batch).map_err(|error| error.to_string()),
     }
 }
 
-fn convert(input: &Input, output: &Path) -> Result<String, String> {
+fn convert(input: &Input, dense: bool, output: &Path) -> Result<String, String> {
     let model = input.read().map_err(|error| error.to_string())?;
     // With the layers' names in its place, it may be several files.
     let pattern = output.to_string_lossy();
@@ -113,7 +118,8 @@ fn convert(input: &Input, output: &Path) -> Result<String, String> {
             return Err(format!("{}: this is what is read; write to another file", written.display()));
         }
     }
-    model.save(output).map_err(|error| error.to_string())?;
+    let saved = if dense { model.save_dense(output) } else { model.save(output) };
+    saved.map_err(|error| error.to_string())?;
     let mut text = String::new();
     for (name, layer) in model.names.iter().zip(model.mlp.layers()) {
         let (out, inputs) = layer.shape();

@@ -33,21 +33,25 @@
 //! metadata names the format, its version, the layers in their order, and their activations. Packed layouts are never
 //! written: they are rebuilt on load.
 
+mod array;
+mod checkpoint;
 mod export;
+mod file;
 mod import;
 mod market;
+mod masks;
 mod names;
 #[cfg(feature = "numpy")]
 mod numpy;
 #[cfg(feature = "numpy")]
 mod scipy;
+mod source;
 mod tensors;
-mod tombola;
 
 use std::path::Path;
 
+pub use export::save;
 pub use import::{Import, Model};
-pub use tombola::save;
 
 use crate::{Result, SparseMlp};
 

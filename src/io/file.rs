@@ -1,0 +1,60 @@
+//! Files that appear whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::{Error, ErrorKind, Result};
+
+/// Writes a file beside its place, and moves it there. Where a link stands, that is the place that it leads to; and a file that
+/// is there leaves its permissions behind.
+pub(super) fn write(
+    path: &Path,
+    contents: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+) -> Result<()> {
+    replace(path, contents).map_err(|error| {
+        let subject = path.display().to_string();
+        Error::caused_by(ErrorKind::Io, "io::save", subject, "a file that can be written", error)
+    })
+}
+
+fn replace(
+    path: &Path,
+    contents: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let place = destination(path)?;
+    let permissions = match fs::metadata(&place) {
+        // A device or a pipe would be replaced by a file.
+        Ok(there) if !there.is_file() => return Err(io::Error::other("something there that is no file")),
+        Ok(there) => Some(there.permissions()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    // What a new file gets: all that the umask leaves.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder)?;
+    let mut buffered = BufWriter::new(file.as_file_mut());
+    contents(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
+    if let Some(permissions) = permissions {
+        file.as_file().set_permissions(permissions)?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(place)?;
+    Ok(())
+}
+
+/// Where a path leads, through links and also to what is not there yet.
+fn destination(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
+            Ok(target) => destination(&path.parent().unwrap_or(Path::new("")).join(target)),
+            Err(_) => Ok(path.to_owned()),
+        },
+        result => result,
+    }
+}
