@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array1, Array2, ArrayView2};
 use sprs::CsMatI;
 
-use super::EMPTY;
 use super::masks::Masks;
 use super::names::{Group, Part, layers};
 use super::tensors::Tensors;
+use super::{EMPTY, WEIGHTS};
 use crate::csr::{self, Csr};
 use crate::mask::Criterion;
 use crate::{Activation, Error, ErrorKind, Mask, Result, SparseLinear, SparseMlp};
@@ -50,7 +50,8 @@ impl Import {
     }
 
     /// Takes masks from a file of them: tensors named like the weights, with or without `_mask`, of 0 and 1. Layers
-    /// that it does not name stay as they are.
+    /// that it does not name stay as they are. A file of one matrix without a name (`.npy`, `.mtx`, scipy's `.npz`) has its
+    /// name for one; a model of a single layer takes it whatever that is.
     #[must_use]
     pub fn masks(mut self, file: impl Into<PathBuf>) -> Self {
         self.masks = Some(file.into());
@@ -243,6 +244,10 @@ fn prune(weights: &mut [Weights], criterion: Criterion) -> Result<()> {
     let mut masks = Vec::with_capacity(weights.len());
     for weights in weights.iter_mut() {
         if let Weights::Sparse(csr) = weights {
+            if csr.rows().saturating_mul(csr.cols()) > WEIGHTS {
+                let (expected, found) = (format!("at most {WEIGHTS} weights to prune"), csr.shape());
+                return Err(Error::shape(OPERATION, "weight", expected, found));
+            }
             *weights = Weights::Dense(csr::to_dense(csr), Some(csr::mask(csr)));
         }
         if let Weights::Dense(weight, mask) = weights {

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::WEIGHTS;
 use super::import::sparse;
 use super::names::{Group, Part, layer_of_mask, layers};
 use super::tensors::{Tensor, Tensors};
 use crate::{Mask, Result, csr};
-
-/// Weights that the mask of a sparse file may be for: half a gigabyte has their bits, however small the file is.
-const WEIGHTS: usize = 1 << 32;
 
 /// The masks of a file, by the layers that they are for.
 #[derive(Default)]

@@ -148,9 +148,12 @@ impl Layout {
 
 /// Writes an array with its header.
 pub(super) fn write_npy(array: &Array<'_>, file: &mut impl Write) -> io::Result<()> {
-    let sizes: Vec<_> = array.shape().iter().map(|size| format!("{size},")).collect();
-    let (descr, shape) = (descr(array), sizes.concat());
-    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
+    let (descr, shape) = (descr(array), array.shape());
+    let sizes: Vec<_> = shape.iter().map(usize::to_string).collect();
+    // A tuple, as Python spells it.
+    let shape =
+        if let [size] = &sizes[..] { format!("({size},)") } else { format!("({})", sizes.join(", ")) };
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
     // Padded so that the data begins at a multiple of 64 bytes: ten come before the text, a line feed after it.
     let len = (text.len() + 11).next_multiple_of(64) - 10;
     file.write_all(NPY_MAGIC)?;
