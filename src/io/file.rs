@@ -32,9 +32,13 @@ fn replace(
     };
     let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
-    // What a new file gets: all that the umask leaves.
+    // A process that is killed leaves it, and then it should say whose it is.
+    builder.prefix(".tombola-");
+    // A new file gets all that the umask leaves; and what is private is so from the first byte on.
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.permissions(
+        permissions.clone().unwrap_or_else(|| std::os::unix::fs::PermissionsExt::from_mode(0o666)),
+    );
     let mut file = builder.tempfile_in(folder)?;
     let mut buffered = BufWriter::new(file.as_file_mut());
     contents(&mut buffered)?;
