@@ -11,6 +11,8 @@ use crate::{Error, ErrorKind, Mask, Result};
 /// A sparse weight matrix `[out, in]`: `sprs` compressed sparse rows with u32 indices and u32 row pointers.
 pub type Csr = CsMatI<f32, u32, u32>;
 
+const APPLY: &str = "Mask::apply";
+
 impl Mask {
     /// The kept weights of `weight` (`[out, in]`) as CSR, rows and columns ascending.
     ///
@@ -29,31 +31,82 @@ impl Mask {
     /// # Errors
     /// When the shapes differ, or a dimension or the count of kept weights does not fit 32 bits.
     pub fn apply(&self, weight: ArrayView2<'_, f32>) -> Result<Csr> {
-        let operation = "Mask::apply";
-        self.check_shape(operation, "weight", weight.dim())?;
+        let (pointers, columns) = self.structure(weight.dim())?;
+        let mut values = Vec::with_capacity(columns.len());
+        for (row, weights) in weight.rows().into_iter().enumerate() {
+            values.extend(self.row(row).map(|column| weights[column]));
+        }
+        self.csr(pointers, columns, values)
+    }
+
+    /// [`apply`](Self::apply) to weights that nobody needs any more: what they lie in becomes the room of the kept ones.
+    #[cfg(feature = "io")]
+    pub(crate) fn apply_owned(&self, weight: Array2<f32>) -> Result<Csr> {
+        if !weight.is_standard_layout() {
+            return self.apply(weight.view());
+        }
+        let (pointers, columns) = self.structure(weight.dim())?;
+        let width = weight.ncols();
+        let (mut values, start) = weight.into_raw_vec_and_offset();
+        values.drain(..start.unwrap_or(0));
+        // None moves back: before a kept weight there are at most as many kept ones as there are weights.
+        let places =
+            (0..self.shape().0).flat_map(|row| self.row(row).map(move |column| row * width + column));
+        for (index, place) in places.enumerate() {
+            values[index] = values[place];
+        }
+        values.truncate(columns.len());
+        values.shrink_to_fit();
+        self.csr(pointers, columns, values)
+    }
+
+    /// Row pointers and columns of what is kept of a weight of a shape.
+    fn structure(&self, shape: (usize, usize)) -> Result<(Vec<u32>, Vec<u32>)> {
+        self.check_shape(APPLY, "weight", shape)?;
         let (rows, columns) = self.shape();
         let kept = self.kept();
         for (what, count) in [("rows", rows), ("columns", columns), ("kept weights", kept)] {
             if u32::try_from(count).is_err() {
                 let expected = format!("at most {} {what}, to fit 32-bit CSR", u32::MAX);
-                return Err(Error::shape(operation, "weight", expected, count));
+                return Err(Error::shape(APPLY, "weight", expected, count));
             }
         }
         let mut pointers = Vec::with_capacity(rows + 1);
         let mut indices = Vec::with_capacity(kept);
-        let mut values = Vec::with_capacity(kept);
         pointers.push(0);
-        for (row, weights) in weight.rows().into_iter().enumerate() {
-            for column in self.row(row) {
-                indices.push(column as u32);
-                values.push(weights[column]);
-            }
+        for row in 0..rows {
+            indices.extend(self.row(row).map(|column| column as u32));
             pointers.push(indices.len() as u32);
         }
-        CsMatI::try_new((rows, columns), pointers, indices, values).map_err(|(_, _, _, fault)| {
-            Error::new(ErrorKind::Structure, operation, "weight", "a valid CSR", fault)
+        Ok((pointers, indices))
+    }
+
+    fn csr(&self, pointers: Vec<u32>, columns: Vec<u32>, values: Vec<f32>) -> Result<Csr> {
+        CsMatI::try_new(self.shape(), pointers, columns, values).map_err(|(_, _, _, fault)| {
+            Error::new(ErrorKind::Structure, APPLY, "weight", "a valid CSR", fault)
         })
     }
+}
+
+/// The entries of a CSR for which `keep(row, column, value)` holds, in the room that all of them had.
+#[cfg(feature = "io")]
+pub(crate) fn retain(csr: Csr, keep: impl Fn(usize, usize, f32) -> bool) -> Csr {
+    let shape = csr.shape();
+    let (mut pointers, mut columns, mut values) = csr.into_raw_storage();
+    let (mut kept, mut start) = (0, 0);
+    for (row, pointer) in pointers[1..].iter_mut().enumerate() {
+        let end = *pointer as usize;
+        for place in start..end {
+            if keep(row, columns[place] as usize, values[place]) {
+                (columns[kept], values[kept]) = (columns[place], values[place]);
+                kept += 1;
+            }
+        }
+        (*pointer, start) = (kept as u32, end);
+    }
+    columns.truncate(kept);
+    values.truncate(kept);
+    CsMatI::new(shape, pointers, columns, values)
 }
 
 /// The dense matrix `[out, in]` of a CSR, with 0.0 where nothing is stored.

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use common::noise_matrix;
+use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use tombola::{Activation, Mask, SparseLinear, SparseMlp, io};
 
@@ -57,6 +58,13 @@ fn convert_makes_a_ticket_of_a_checkpoint() {
     let output = tombola(&["convert", &checkpoint, "--prune", "magnitude:0.8", &ticket]);
     assert!(output.status.success());
     assert_eq!(io::load(&ticket).unwrap().kept(), 240);
+
+    // And back to a checkpoint with zeros.
+    let pruned = place("pruned.safetensors");
+    assert!(tombola(&["convert", &ticket, "--dense", &pruned]).status.success());
+    let bytes = std::fs::read(&pruned).unwrap();
+    assert_eq!(SafeTensors::deserialize(&bytes).unwrap().tensor("head.weight").unwrap().shape(), [30, 40]);
+    assert_eq!(io::load(&pruned).unwrap().layers()[0].csr(), io::load(&ticket).unwrap().layers()[0].csr());
 
     let before = std::fs::read(&masks).unwrap();
     let output = tombola(&["convert", &checkpoint, "--masks", &masks, &masks]);

@@ -202,6 +202,26 @@ fn a_mask_keeps_zeros() {
     assert_eq!(Import::new().masks(masks).read(&path).unwrap().mlp.kept(), 6);
 }
 
+/// A layer that is sparse in its file keeps what the mask does of its entries, zeros among them, and no more.
+#[test]
+fn a_sparse_layer_is_restricted() {
+    let (weights, masks) = layers();
+    let (folder, path) = file(&[floats("a.weight", &weights[0])]);
+    let (_masks, all) = file(&[bools("a", &masks[0])]);
+    let ticket = folder.path().join("ticket.safetensors");
+    let mut weight = weights[0].clone();
+    weight.row_mut(3).fill(0.0);
+    write(&path, &[floats("a.weight", &weight)]);
+    Import::new().masks(&all).read(&path).unwrap().save(&ticket).unwrap();
+    for seed in 0..4 {
+        let mask = Mask::random((10, 12), [0.0, 0.5, 0.9, 0.99][seed as usize], seed).unwrap();
+        let (_masks, some) = file(&[bools("a", &mask)]);
+        let model = Import::new().masks(some).read(&ticket).unwrap();
+        let both = mask.and(&masks[0]).unwrap();
+        assert_eq!(*model.mlp.layers()[0].csr(), both.apply(weight.view()).unwrap());
+    }
+}
+
 /// Of a ticket, too, and they keep their activations.
 #[test]
 fn some_layers_are_taken() {

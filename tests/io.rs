@@ -7,7 +7,9 @@ use std::fs;
 use std::path::Path;
 
 use common::{ACTIVATIONS, bits, noise_matrix};
-use safetensors::SafeTensors;
+use ndarray::{Array2, array};
+use safetensors::{Dtype, SafeTensors};
+use tombola::io::{Import, Model};
 use tombola::{Activation, ErrorKind, Mask, SparseLinear, SparseMlp, io};
 
 fn model() -> SparseMlp {
@@ -75,6 +77,135 @@ fn a_failed_write_leaves_the_old_file() {
     let error = io::save(&model(), &missing).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(error.to_string().contains("no such folder"), "{error}");
+}
+
+/// With zeros, and the activations in the metadata. A kept weight of 0.0 is lost among them.
+#[test]
+fn a_dense_file_is_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dense.safetensors");
+    let keeps = Mask::from_array(array![[true, false, true], [false, false, true]].view());
+    let csr = keeps.apply(array![[1.5, 2.0, 0.0], [3.0, 4.0, f32::MIN_POSITIVE / 2.0]].view()).unwrap();
+    let layers = vec![
+        SparseLinear::new(csr, Some(array![0.25, -1.0]), Activation::LeakyRelu(0.1)).unwrap(),
+        SparseLinear::new(
+            Mask::none((1, 2)).apply(Array2::ones((1, 2)).view()).unwrap(),
+            None,
+            Activation::Tanh,
+        )
+        .unwrap(),
+    ];
+    let model = Model { names: vec!["fc".into(), "a.0".into()], mlp: SparseMlp::new(layers).unwrap() };
+    model.save_dense(&path).unwrap();
+
+    let bytes = fs::read(&path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors: Vec<_> = file.tensors().into_iter().collect();
+    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let little =
+        |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|value| value.to_le_bytes()).collect() };
+    for ((name, tensor), (expected, shape, values)) in tensors.iter().zip([
+        ("a.0.bias", &[1][..], &[0.0][..]),
+        ("a.0.weight", &[1, 2], &[0.0; 2]),
+        ("fc.bias", &[2], &[0.25, -1.0]),
+        ("fc.weight", &[2, 3], &[1.5, 0.0, 0.0, 0.0, 0.0, f32::MIN_POSITIVE / 2.0]),
+    ]) {
+        assert_eq!((&name[..], tensor.dtype(), tensor.shape()), (expected, Dtype::F32, shape));
+        assert_eq!(tensor.data(), little(values), "{name}");
+    }
+    assert_eq!(tensors.len(), 4);
+
+    let read = Import::new().read(&path).unwrap();
+    assert_eq!(read.names, model.names);
+    let activations: Vec<_> = read.mlp.layers().iter().map(SparseLinear::activation).collect();
+    assert_eq!(activations, [Activation::LeakyRelu(0.1), Activation::Tanh]);
+    assert_eq!((model.mlp.kept(), read.mlp.kept()), (3, 2));
+    let error = model.save_dense(folder.path().join("{}.mtx")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(
+        error.to_string().starts_with("Model::save_dense: file: expected a name that ends in"),
+        "{error}"
+    );
+}
+
+#[test]
+fn names_that_do_not_fit_the_layers_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ticket.safetensors");
+    for names in [vec!["a", "b"], vec!["a", "b", "a"], vec!["a", "b", "c", "d"]] {
+        let names = names.into_iter().map(String::from).collect();
+        let error = Model { names, mlp: model() }.save(&path).unwrap_err().to_string();
+        assert!(error.contains("names: expected 3, one for each layer and no two the same"), "{error}");
+    }
+    assert!(!path.exists());
+}
+
+/// A link stays one, permissions stay, a new file has those of any new file, and what is no file is not replaced by one.
+#[cfg(unix)]
+#[test]
+fn what_was_there_is_kept() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let mode = |name: &str| fs::metadata(place(name)).unwrap().mode() & 0o777;
+    fs::create_dir(place("runs")).unwrap();
+    let kept = model().kept();
+
+    fs::File::create(place("any")).unwrap();
+    io::save(&model(), place("new.safetensors")).unwrap();
+    assert_eq!(mode("new.safetensors"), mode("any"));
+    for private in [0o600, 0o640, 0o444] {
+        fs::set_permissions(place("new.safetensors"), fs::Permissions::from_mode(private)).unwrap();
+        io::save(&model(), place("new.safetensors")).unwrap();
+        assert_eq!(mode("new.safetensors"), private);
+    }
+
+    // To a file, over another link, and to a file that is not there yet.
+    fs::write(place("runs/old.safetensors"), "old").unwrap();
+    symlink("runs/old.safetensors", place("link")).unwrap();
+    symlink(place("link"), place("best.safetensors")).unwrap();
+    symlink("runs/next.safetensors", place("next.safetensors")).unwrap();
+    for (link, target) in
+        [("best.safetensors", "runs/old.safetensors"), ("next.safetensors", "runs/next.safetensors")]
+    {
+        io::save(&model(), place(link)).unwrap();
+        assert!(fs::symlink_metadata(place(link)).unwrap().is_symlink());
+        assert!(fs::symlink_metadata(place(target)).unwrap().is_file());
+        assert_eq!(io::load(place(link)).unwrap().kept(), kept);
+    }
+    assert!(fs::symlink_metadata(place("link")).unwrap().is_symlink());
+    assert_eq!(fs::read_dir(place("runs")).unwrap().count(), 2);
+
+    symlink("/dev/null", place("device.safetensors")).unwrap();
+    symlink("circle.safetensors", place("circle.safetensors")).unwrap();
+    for refused in ["device.safetensors", "circle.safetensors", "runs"] {
+        let error = io::save(&model(), place(refused)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+        assert!(error.to_string().contains(refused), "{error}");
+    }
+    let error = io::save(&model(), place("device.safetensors")).unwrap_err().to_string();
+    assert!(error.contains("found something there that is no file"), "{error}");
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+}
+
+/// A pipe cannot be read twice, nor from its middle.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, pipe) = (folder.path().join("ticket.safetensors"), folder.path().join("pipe"));
+    io::save(&model(), &file).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::write(pipe, fs::read(file).unwrap()).unwrap()
+    });
+    assert_eq!(io::load(&pipe).unwrap().kept(), model().kept());
+    writer.join().unwrap();
 }
 
 fn fault(path: &Path, bytes: &[u8]) -> String {

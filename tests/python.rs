@@ -1,12 +1,16 @@
-//! Files that numpy, scipy and safetensors wrote: `tests/fixtures/make.py` made them.
+//! Files that numpy, scipy, safetensors, torch and compressed-tensors wrote: `tests/fixtures/make.py` made them.
 #![cfg(feature = "numpy")]
+
+mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::noise_matrix;
 use ndarray::Array2;
 use tombola::io::{Import, Model};
-use tombola::{Csr, ErrorKind, Mask, io};
+use tombola::mask::Criterion;
+use tombola::{Activation, Csr, ErrorKind, Mask, SparseLinear, SparseMlp, csr, io};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -37,6 +41,9 @@ fn every_file_holds_the_same() {
         ("weight.mtx", "weight", false),
         ("zeros.safetensors", "fc", true),
         ("prune.safetensors", "fc", true),
+        ("torch_prune.safetensors", "torch_prune", true),
+        ("torch_bf16.safetensors", "0", true),
+        ("bitmask.safetensors", "fc", true),
     ] {
         let Model { names, mlp } = Import::new().read(fixture(name)).unwrap();
         assert_eq!(names, [layer], "{name}");
@@ -53,7 +60,7 @@ fn every_file_holds_the_same() {
 fn other_formats_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let model = Import::new().read(fixture("zeros.safetensors")).unwrap();
-    for name in ["out.npz", "out.mtx", "{}.out.npz"] {
+    for name in ["out.npz", "out.mtx", "{}.out.npz", "{}.out.npy"] {
         model.save(folder.path().join(name)).unwrap();
         let read = Import::new().read(folder.path().join(name.replace("{}", "fc"))).unwrap();
         assert_eq!(*read.mlp.layers()[0].csr(), expected(), "{name}");
@@ -61,7 +68,107 @@ fn other_formats_are_written() {
     }
     let error = model.save(folder.path().join("out.txt")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+}
+
+/// As numpy has it: version 1, the data at a multiple of 64 bytes.
+#[test]
+fn an_array_is_written_as_numpy_writes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weight.npy");
+    let model = Import::new().read(fixture("weight.npy")).unwrap();
+    for save in [Model::save, Model::save_dense] {
+        save(&model, &path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), fs::read(fixture("weight.npy")).unwrap());
+    }
+}
+
+#[test]
+fn a_dense_archive_holds_all_layers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dense.npz");
+    let layer = |out, inputs| {
+        let csr =
+            Mask::random((out, inputs), 0.9, 1).unwrap().apply(noise_matrix(out, inputs, 2).view()).unwrap();
+        SparseLinear::new(csr, Some(noise_matrix(1, out, 3).row(0).to_owned()), Activation::Tanh).unwrap()
+    };
+    let mlp = SparseMlp::new(vec![layer(70, 3), layer(1, 70)]).unwrap();
+    let model = Model { names: vec!["b".into(), "a".into()], mlp };
+    model.save_dense(&path).unwrap();
+    let read = Import::new().layers(["b", "a"]).read(&path).unwrap();
+    for (read, written) in read.mlp.layers().iter().zip(model.mlp.layers()) {
+        assert_eq!((read.csr(), read.bias()), (written.csr(), written.bias()));
+    }
+    // However well its zeros would pack, it is one that is read.
+    let layer = SparseLinear::new(
+        Mask::none((4096, 2048)).apply(Array2::zeros((4096, 2048)).view()).unwrap(),
+        None,
+        Activation::Relu,
+    );
+    let model = Model { names: vec!["zeros".into()], mlp: SparseMlp::new(vec![layer.unwrap()]).unwrap() };
+    model.save_dense(&path).unwrap();
+    assert_eq!(Import::new().read(&path).unwrap().mlp.layers()[0].shape(), (4096, 2048));
+}
+
+/// A file of one mask says nothing of a layer: where there is only one, it is for that.
+#[test]
+fn a_mask_without_a_name_is_for_the_only_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mask = csr::mask(&expected());
+    let file = |name: &str| folder.path().join(name);
+    let ones = mask.apply(Array2::ones((5, 7)).view()).unwrap();
+    let layer = SparseLinear::new(ones, None, Activation::Identity).unwrap();
+    let model = Model { names: vec!["mask".into()], mlp: SparseMlp::new(vec![layer]).unwrap() };
+    for name in ["some array.npy", "some matrix.mtx", "some csr.npz"] {
+        model.save(file(name)).unwrap();
+        // Of a dense layer, of one with a mask, and of two that are sparse already.
+        for checkpoint in ["named.npz", "prune.safetensors", "csr.npz", "weight.mtx"] {
+            let read = Import::new().masks(file(name)).read(fixture(checkpoint)).unwrap();
+            assert_eq!(*read.mlp.layers()[0].csr(), expected(), "{name} {checkpoint}");
+        }
+    }
+    // An entry of 0 is no reason to keep a weight; and another number is none that a mask has.
+    let head = "%%MatrixMarket matrix coordinate integer general\n5 7 2\n1 1 1\n";
+    fs::write(file("mask.mtx"), format!("{head}1 5 0\n")).unwrap();
+    let read = Import::new().masks(file("mask.mtx")).read(fixture("csr.npz")).unwrap();
+    assert_eq!(read.mlp.kept(), 1);
+    assert_eq!(read.mlp.layers()[0].csr().get(0, 0), expected().get(0, 0));
+    let refused = |text: String| {
+        fs::write(file("mask.mtx"), text).unwrap();
+        Import::new().masks(file("mask.mtx")).read(fixture("csr.npz")).unwrap_err().to_string()
+    };
+    let error = refused(format!("{head}1 5 2\n"));
+    assert!(error.contains("expected a mask of 0 and 1, found 2"), "{error}");
+    let error = refused("%%MatrixMarket matrix coordinate pattern general\n5 8 1\n1 1\n".into());
+    assert!(error.contains("layer `csr`: weight: expected the shape (5, 8) of the mask"), "{error}");
+    // A matrix of a few bytes must not fill the memory.
+    let error = refused("%%MatrixMarket matrix coordinate pattern general\n1000000 1000000 1\n1 1\n".into());
+    assert!(error.contains("mask.mtx: layer `mask`: expected a mask for at most"), "{error}");
+    let error =
+        Import::new().prune(Criterion::Magnitude(0.5)).read(file("mask.mtx")).unwrap_err().to_string();
+    assert!(error.contains("mask.mtx: weight: expected at most 4294967295 weights to prune"), "{error}");
+
+    // Of two layers it has to name one.
+    let layer = |out, inputs| {
+        SparseLinear::new(
+            Mask::all((out, inputs)).apply(noise_matrix(out, inputs, 1).view()).unwrap(),
+            None,
+            Activation::Relu,
+        )
+        .unwrap()
+    };
+    let two = Model {
+        names: vec!["a".into(), "b".into()],
+        mlp: SparseMlp::new(vec![layer(5, 7), layer(5, 5)]).unwrap(),
+    };
+    two.save(file("two.safetensors")).unwrap();
+    let read = |name: &str| Import::new().masks(file(name)).read(file("two.safetensors"));
+    assert!(read("some array.npy").unwrap_err().to_string().contains("expected the name of a layer: a, b"));
+    for (from, to) in [("some array.npy", "a.npy"), ("some matrix.mtx", "a.weight_mask.mtx")] {
+        fs::copy(file(from), file(to)).unwrap();
+        let kept: Vec<_> = read(to).unwrap().mlp.layers().iter().map(|layer| layer.kept()).collect();
+        assert_eq!(kept, [mask.kept(), 25], "{to}");
+    }
 }
 
 #[test]

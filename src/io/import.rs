@@ -1,15 +1,14 @@
 //! From a checkpoint to a sparse model.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array1, Array2, ArrayView2, CowArray, Ix2};
+use ndarray::{Array1, Array2, ArrayView2};
 use sprs::CsMatI;
 
-use super::EMPTY;
-use super::names::{Group, Part, layer_of_mask, layers};
+use super::masks::Masks;
+use super::names::{Group, Part, layers};
 use super::tensors::Tensors;
+use super::{EMPTY, WEIGHTS};
 use crate::csr::{self, Csr};
 use crate::mask::Criterion;
 use crate::{Activation, Error, ErrorKind, Mask, Result, SparseLinear, SparseMlp};
@@ -51,7 +50,8 @@ impl Import {
     }
 
     /// Takes masks from a file of them: tensors named like the weights, with or without `_mask`, of 0 and 1. Layers
-    /// that it does not name stay as they are.
+    /// that it does not name stay as they are. A file of one matrix without a name (`.npy`, `.mtx`, scipy's `.npz`) has its
+    /// name for one; a model of a single layer takes it whatever that is.
     #[must_use]
     pub fn masks(mut self, file: impl Into<PathBuf>) -> Self {
         self.masks = Some(file.into());
@@ -90,15 +90,15 @@ impl Import {
         let path = path.as_ref();
         let tensors = Tensors::read(OPERATION, path).map_err(|error| error.within(path.display()))?;
         let mut masks = match &self.masks {
-            Some(file) => read_masks(file).map_err(|error| error.within(file.display()))?,
-            None => HashMap::new(),
+            Some(file) => Masks::read(OPERATION, file).map_err(|error| error.within(file.display()))?,
+            None => Masks::default(),
         };
         let mut model = self.assemble(&tensors, &mut masks).map_err(|error| error.within(path.display()))?;
         // A layer's tensors may be called `weight` and `bias` and no more.
         if let Some(name) = model.names.iter_mut().find(|name| name.is_empty()) {
             *name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         }
-        if let (Some(file), Some(layer)) = (&self.masks, masks.keys().min()) {
+        if let (Some(file), Some(layer)) = (&self.masks, masks.left()) {
             let expected = format!("the name of a layer: {}", model.names.join(", "));
             let error = Error::new(ErrorKind::Format, OPERATION, "mask", expected, format!("`{layer}`"));
             return Err(error.within(file.display()));
@@ -107,25 +107,26 @@ impl Import {
     }
 
     /// Takes the masks that it uses.
-    fn assemble(&self, tensors: &Tensors, masks: &mut HashMap<String, Mask>) -> Result<Model> {
+    fn assemble(&self, tensors: &Tensors, masks: &mut Masks) -> Result<Model> {
         let recorded = Recorded::of(tensors)?;
         let wanted = if self.layers.is_empty() { &recorded.layers } else { &self.layers };
         let groups = layers(OPERATION, tensors, wanted)?;
         let names: Vec<String> = groups.iter().map(|group| group.name.clone()).collect();
-        let mut weights = groups.iter().map(Weights::of).collect::<Result<Vec<_>>>()?;
-        for (group, weights) in groups.iter().zip(&mut weights) {
-            if let Some(mask) = masks.remove(&group.name) {
-                weights.restrict(&mask).map_err(|error| error.within(format!("layer `{}`", group.name)))?;
+        let weights = groups.iter().map(|group| {
+            let weights = Weights::of(group)?;
+            match masks.take(&group.name, groups.len() == 1) {
+                Some(mask) => weights.restrict(mask).map_err(|error| error.within(group.subject())),
+                None => Ok(weights),
             }
-        }
+        });
+        let mut weights = weights.collect::<Result<Vec<_>>>()?;
         if let Some(criterion) = self.criterion {
             prune(&mut weights, criterion)?;
         }
         let activations = self.chosen_activations(&recorded, &names)?;
         let layers = groups.iter().zip(weights).zip(activations).map(|((group, weights), activation)| {
             let csr = weights.into_csr()?;
-            SparseLinear::new(csr, bias(group)?, activation)
-                .map_err(|error| error.within(format!("layer `{}`", group.name)))
+            SparseLinear::new(csr, bias(group)?, activation).map_err(|error| error.within(group.subject()))
         });
         Ok(Model { mlp: SparseMlp::new(layers.collect::<Result<_>>()?)?, names })
     }
@@ -181,14 +182,14 @@ impl Recorded {
 }
 
 /// The weights of a layer, as the file has them.
-enum Weights<'a> {
+enum Weights {
     /// With its mask, if it has one: else what is not zero is kept.
-    Dense(CowArray<'a, f32, Ix2>, Option<Mask>),
+    Dense(Array2<f32>, Option<Mask>),
     Sparse(Csr),
 }
 
-impl<'a> Weights<'a> {
-    fn of(group: &Group<'a>) -> Result<Self> {
+impl Weights {
+    fn of(group: &Group<'_>) -> Result<Self> {
         let shape = group.shape()?;
         if group.get(Part::Weight).is_some() {
             Self::dense(group, shape)
@@ -199,12 +200,9 @@ impl<'a> Weights<'a> {
         }
     }
 
-    fn dense(group: &Group<'a>, shape: (usize, usize)) -> Result<Self> {
-        let weight = match group.need(Part::Weight)?.floats()? {
-            Cow::Borrowed(floats) => ArrayView2::from_shape(shape, floats).map(CowArray::from),
-            Cow::Owned(floats) => Array2::from_shape_vec(shape, floats).map(CowArray::from),
-        };
-        let weight = weight.unwrap_or_else(|error| unreachable!("the file was checked: {error}"));
+    fn dense(group: &Group<'_>, shape: (usize, usize)) -> Result<Self> {
+        let weight = Array2::from_shape_vec(shape, group.need(Part::Weight)?.floats()?)
+            .unwrap_or_else(|error| unreachable!("the file was checked: {error}"));
         let mask = match group.get(Part::Mask) {
             Some(mask) => {
                 mask.check_shape(&[shape.0, shape.1])?;
@@ -217,25 +215,24 @@ impl<'a> Weights<'a> {
     }
 
     /// Keeps nothing that the mask does not.
-    fn restrict(&mut self, mask: &Mask) -> Result<()> {
-        match self {
+    fn restrict(self, mask: Mask) -> Result<Self> {
+        Ok(match self {
             Self::Dense(weight, own) => {
                 mask.check_shape(OPERATION, "weight", weight.dim())?;
-                *own = Some(own.as_ref().map_or_else(|| Ok(mask.clone()), |own| own.and(mask))?);
+                let mask = own.map_or_else(|| Ok(mask.clone()), |own| own.and(&mask))?;
+                Self::Dense(weight, Some(mask))
             }
             Self::Sparse(csr) => {
                 mask.check_shape(OPERATION, "weight", csr.shape())?;
-                let both = csr::mask(csr).and(mask)?;
-                *csr = both.apply(csr::to_dense(csr).view())?;
+                Self::Sparse(csr::retain(csr, |row, column, _| mask.get(row, column) == Some(true)))
             }
-        }
-        Ok(())
+        })
     }
 
     fn into_csr(self) -> Result<Csr> {
         match self {
             Self::Dense(weight, mask) => {
-                mask.unwrap_or_else(|| Mask::nonzero(weight.view())).apply(weight.view())
+                mask.unwrap_or_else(|| Mask::nonzero(weight.view())).apply_owned(weight)
             }
             Self::Sparse(csr) => Ok(csr),
         }
@@ -243,11 +240,15 @@ impl<'a> Weights<'a> {
 }
 
 /// Prunes all layers by one criterion, which looks at them together.
-fn prune(weights: &mut [Weights<'_>], criterion: Criterion) -> Result<()> {
+fn prune(weights: &mut [Weights], criterion: Criterion) -> Result<()> {
     let mut masks = Vec::with_capacity(weights.len());
     for weights in weights.iter_mut() {
         if let Weights::Sparse(csr) = weights {
-            *weights = Weights::Dense(csr::to_dense(csr).into(), Some(csr::mask(csr)));
+            if csr.rows().saturating_mul(csr.cols()) > WEIGHTS {
+                let (expected, found) = (format!("at most {WEIGHTS} weights to prune"), csr.shape());
+                return Err(Error::shape(OPERATION, "weight", expected, found));
+            }
+            *weights = Weights::Dense(csr::to_dense(csr), Some(csr::mask(csr)));
         }
         if let Weights::Dense(weight, mask) = weights {
             masks.push(mask.take().unwrap_or_else(|| Mask::nonzero(weight.view())));
@@ -271,7 +272,7 @@ fn prune(weights: &mut [Weights<'_>], criterion: Criterion) -> Result<()> {
 fn bias(group: &Group<'_>) -> Result<Option<Array1<f32>>> {
     let Some(bias) = group.get(Part::Bias) else { return Ok(None) };
     bias.check_shape(&[group.shape()?.0])?;
-    let mut values = bias.floats()?.into_owned();
+    let mut values = bias.floats()?;
     if let Some(mask) = group.get(Part::BiasMask) {
         mask.check_shape(bias.shape)?;
         let keeps = mask.keeps()?;
@@ -310,16 +311,16 @@ fn bitmask(group: &Group<'_>, (out, inputs): (usize, usize)) -> Result<Csr> {
             return Err(offsets.fault(expected, recorded[row]));
         }
     }
-    csr_of(group, (out, inputs), pointers, columns, values.floats()?.into_owned())
+    csr_of(group, (out, inputs), pointers, columns, values.floats()?)
 }
 
 /// A layer that is CSR already.
-fn sparse(group: &Group<'_>, shape: (usize, usize)) -> Result<Csr> {
+pub(super) fn sparse(group: &Group<'_>, shape: (usize, usize)) -> Result<Csr> {
     let (pointers, columns) = (group.need(Part::RowPointers)?, group.need(Part::Columns)?);
     let values = group.need(Part::Values)?;
     pointers.check_shape(&[shape.0 + 1])?;
     values.check_shape(columns.shape)?;
-    csr_of(group, shape, pointers.indices()?, columns.indices()?, values.floats()?.into_owned())
+    csr_of(group, shape, pointers.indices()?, columns.indices()?, values.floats()?)
 }
 
 fn csr_of(
@@ -331,34 +332,10 @@ fn csr_of(
 ) -> Result<Csr> {
     if shape.1 > values.len() + EMPTY {
         let expected = format!("at most {} columns, for its {} entries", values.len() + EMPTY, values.len());
-        let subject = format!("layer `{}`", group.name);
+        let subject = group.subject();
         return Err(Error::new(ErrorKind::Structure, OPERATION, subject, expected, shape.1));
     }
     CsMatI::try_new(shape, pointers, columns, values).map_err(|(_, _, _, fault)| {
-        Error::new(ErrorKind::Structure, OPERATION, format!("layer `{}`", group.name), "a valid CSR", fault)
+        Error::new(ErrorKind::Structure, OPERATION, group.subject(), "a valid CSR", fault)
     })
-}
-
-fn read_masks(path: &Path) -> Result<HashMap<String, Mask>> {
-    let tensors = Tensors::read(OPERATION, path)?;
-    let mut masks = HashMap::new();
-    let mut names: Vec<&str> = tensors.names().collect();
-    names.sort_unstable();
-    for name in names {
-        let Some(tensor) = tensors.get(name) else { continue };
-        let (out, inputs) = match *tensor.shape {
-            [out, inputs] if out > 0 && inputs > 0 => (out, inputs),
-            _ => {
-                return Err(
-                    tensor.fault("the mask of a linear layer, [out, in]", format!("{:?}", tensor.shape))
-                );
-            }
-        };
-        let keeps = tensor.keeps()?;
-        let mask = Mask::from_fn((out, inputs), |row, column| keeps[row * inputs + column]);
-        if masks.insert(layer_of_mask(name).to_owned(), mask).is_some() {
-            return Err(tensor.fault("one mask for a layer", "another before it"));
-        }
-    }
-    Ok(masks)
 }

@@ -16,7 +16,7 @@ pub(super) const MAGIC: &[u8] = b"%%MatrixMarket";
 pub(super) fn read(operation: &'static str, bytes: &[u8], layer: &str) -> Result<Tensors> {
     let mut tensors = TensorsBuilder::new(operation);
     tensors.push_csr(layer, &parse(operation, bytes)?)?;
-    Ok(tensors.finish())
+    Ok(tensors.finish().unnamed())
 }
 
 fn parse(operation: &'static str, bytes: &[u8]) -> Result<Csr> {

@@ -13,7 +13,25 @@
 //! | tombola writes it | see below |
 //!
 //! Arrays of a `.npz` whose names say nothing are taken by their dimensions: a matrix is a weight, and a vector after it its
-//! bias. An archive of `scipy.sparse.save_npz` (CSR or CSC), a `.npy` and a `.mtx` are one layer, named like the file.
+//! bias. An archive of `scipy.sparse.save_npz` (CSR or CSC), a `.npy` and a `.mtx` are one layer, named like the file; as a
+//! file of [masks](Import::masks) they are one mask, which a model of a single layer takes whatever the file is called.
+//!
+//! # What is written
+//!
+//! The extension of the path says in what form. [`Model::save`] leaves pruned weights out where the form allows it;
+//! [`Model::save_dense`] writes their zeros.
+//!
+//! | extension | [`Model::save`] | [`Model::save_dense`] |
+//! |---|---|---|
+//! | `.safetensors` | all layers as CSR, see below | `fc1.weight`, `fc1.bias` of all layers, F32 |
+//! | `.npz` | one layer, for `scipy.sparse.load_npz` | `fc1.weight`, `fc1.bias` of all layers, for `numpy.load` |
+//! | `.npy` | the weight of one layer, with its zeros | the same |
+//! | `.mtx` | one layer, for `scipy.io.mmread` | |
+//!
+//! In a file of one layer there are its weights alone. A model of several layers makes several files, `{}` in the path for the
+//! names. Both safetensors files record activations and the order of the layers in their metadata, and read back as the model
+//! that they were; but a kept weight of 0.0 is lost among the zeros of a dense file. What is written streams: beyond the
+//! model there is a row in memory. And a file appears whole or not at all, in the place of the one that was there.
 //!
 //! # tombola's own files
 //!
@@ -33,9 +51,13 @@
 //! metadata names the format, its version, the layers in their order, and their activations. Packed layouts are never
 //! written: they are rebuilt on load.
 
+mod array;
+mod checkpoint;
 mod export;
+mod file;
 mod import;
 mod market;
+mod masks;
 mod names;
 #[cfg(feature = "numpy")]
 mod numpy;
@@ -43,15 +65,15 @@ mod numpy;
 mod samples;
 #[cfg(feature = "numpy")]
 mod scipy;
+mod storage;
 mod tensors;
-mod tombola;
 
 use std::path::Path;
 
+pub use export::save;
 pub use import::{Import, Model};
 #[cfg(feature = "numpy")]
 pub use samples::{SampleReader, SampleWriter};
-pub use tombola::save;
 
 use crate::{Result, SparseMlp};
 
@@ -62,6 +84,10 @@ const VERSION: &str = "1";
 /// Rows and columns that a sparse matrix in a file may have beyond what the file has of entries or bytes: an empty one takes no
 /// room there, and some in memory.
 const EMPTY: usize = 1 << 20;
+
+/// Weights, pruned or not, that a layer of a sparse file may have where each of them takes room: a mask of them half a
+/// gigabyte.
+const WEIGHTS: usize = u32::MAX as usize;
 
 /// Reads a model from a file as it is: [`Import::read`] without wishes.
 ///

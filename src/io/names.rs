@@ -121,8 +121,14 @@ impl<'a> Group<'a> {
         }
     }
 
-    fn fault(&self, expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Error {
-        Error::new(ErrorKind::Format, self.operation, format!("layer `{}`", self.name), expected, found)
+    /// What errors call it.
+    pub(super) fn subject(&self) -> String {
+        format!("layer `{}`", self.name)
+    }
+
+    /// An error about this layer.
+    pub(super) fn fault(&self, expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Error {
+        Error::new(ErrorKind::Format, self.operation, self.subject(), expected, found)
     }
 }
 

@@ -3,13 +3,18 @@
 //! The header is a Python literal of a fixed form (numpy's format description, versions 1 to 3), and it comes from
 //! strangers: what it claims is held against what is there before anything is made of it.
 
-use std::io::{Cursor, Read};
+use std::collections::HashMap;
+use std::io::{self, BufWriter, Cursor, Read, Seek, Write};
 use std::ops::Range;
 
 use safetensors::Dtype;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
+use super::array::{Array, Data};
 use super::scipy;
-use super::tensors::{NPY_MAGIC, Tensors, TensorsBuilder};
+use super::storage::Storage;
+use super::tensors::{Info, NPY_MAGIC, Tensors, TensorsBuilder, unreadable};
 use crate::{Error, ErrorKind, Result};
 
 /// Bytes that an archive may unpack to for each of its own, and those that any archive may: so many has a 4096×4096 mask that
@@ -19,11 +24,22 @@ const UNPACKED: (u64, u64) = (256, 16 << 20);
 /// Bytes that tell where the header's text lies.
 pub(super) const PREFIX: usize = 12;
 
+/// Bytes within which the header of a file ends: that of an array of numbers has some hundred.
+pub(super) const HEADER: usize = 1 << 16;
+
 /// The array of a `.npy` file, under a name.
-pub(super) fn read_npy(operation: &'static str, bytes: &[u8], name: &str) -> Result<Tensors> {
-    let mut tensors = TensorsBuilder::new(operation);
-    push(&mut tensors, name, bytes)?;
-    Ok(tensors.finish_named())
+pub(super) fn read_npy(operation: &'static str, storage: Storage, name: &str) -> Result<Tensors> {
+    let unreadable = |error| unreadable(operation, "file", error);
+    let layout = Layout::read(operation, name, &storage.start(HEADER).map_err(unreadable)?, storage.len())?;
+    let tensors = if layout.is_tensor() {
+        let info = Info { dtype: layout.dtype, shape: layout.shape, place: layout.place };
+        Tensors::new(operation, storage, HashMap::from([(name.to_owned(), info)]), HashMap::new())
+    } else {
+        let mut tensors = TensorsBuilder::new(operation);
+        push(&mut tensors, name, &storage.into_bytes().map_err(unreadable)?)?;
+        tensors.finish()
+    };
+    Ok(tensors.named_by_shape().unnamed())
 }
 
 /// The arrays of a `.npz` file, or the sparse matrix in one, under a name.
@@ -59,7 +75,7 @@ pub(super) fn read_npz(operation: &'static str, bytes: Vec<u8>, name: &str) -> R
     }
     match sparse_format {
         Some(format) => scipy::read(operation, &tensors.finish(), &format, name),
-        None => Ok(tensors.finish_named()),
+        None => Ok(tensors.finish().named_by_shape()),
     }
 }
 
@@ -75,44 +91,113 @@ fn text(bytes: &[u8]) -> Option<String> {
 
 /// Adds the array of a `.npy` file, little-endian and row-major.
 fn push(tensors: &mut TensorsBuilder, name: &str, bytes: &[u8]) -> Result<()> {
-    let operation = tensors.operation();
-    let fault = |expected: &str, found: String| {
-        Err(Error::new(ErrorKind::Format, operation, format!("`{name}`"), expected, found))
-    };
-    let Some((text, data)) = split(bytes) else {
-        return fault("a numpy array", "no header of one, or only the beginning".into());
-    };
-    let Some(header) = Header::parse(text) else {
-        return fault("a header of descr, fortran_order and shape", format!("{:?}", text.trim_end()));
-    };
-    let Some((dtype, size, big_endian)) = header.dtype() else {
-        return fault("an array of numbers", format!("dtype {}", header.descr));
-    };
-    let len = header.shape.iter().try_fold(size, |len, &dimension| len.checked_mul(dimension));
-    if len != Some(data.len()) {
-        let expected = format!("the {} bytes that are there", data.len());
-        return fault(&expected, format!("shape {:?} of {}", header.shape, header.descr));
+    let layout = Layout::read(tensors.operation(), name, bytes, bytes.len())?;
+    let data = &bytes[layout.place.clone()];
+    if layout.is_tensor() {
+        return tensors.push(name.to_owned(), layout.dtype, layout.shape, data);
     }
     let mut data = data.to_vec();
-    if big_endian {
-        data.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+    if layout.big_endian {
+        data.chunks_exact_mut(layout.size).for_each(<[u8]>::reverse);
     }
-    if header.fortran_order && header.shape.len() > 1 {
-        data = by_rows(&data, &header.shape, size);
+    if layout.by_columns {
+        data = by_rows(&data, &layout.shape, layout.size);
     }
-    tensors.push(name.to_owned(), dtype, header.shape, &data)
+    tensors.push(name.to_owned(), layout.dtype, layout.shape, &data)
 }
 
-/// What comes before the data of an array.
-pub(super) fn header(descr: &str, shape: &str) -> Vec<u8> {
+/// How an array lies in a `.npy` file.
+struct Layout {
+    dtype: Dtype,
+    /// Bytes of an element.
+    size: usize,
+    shape: Vec<usize>,
+    big_endian: bool,
+    by_columns: bool,
+    /// Of its data in the file.
+    place: Range<usize>,
+}
+
+impl Layout {
+    /// That of a file that begins with these bytes, and has so many.
+    fn read(operation: &'static str, name: &str, start: &[u8], len: usize) -> Result<Self> {
+        let fault = |expected: &str, found: String| {
+            Err(Error::new(ErrorKind::Format, operation, format!("`{name}`"), expected, found))
+        };
+        let Some((text, data)) = split(start) else {
+            return fault("a numpy array", "no header of one, or only the beginning".into());
+        };
+        let Some(header) = Header::parse(text) else {
+            return fault("a header of descr, fortran_order and shape", format!("{:?}", text.trim_end()));
+        };
+        let Some((dtype, size, big_endian)) = header.dtype() else {
+            return fault("an array of numbers", format!("dtype {}", header.descr));
+        };
+        let place = start.len() - data.len()..len;
+        let claimed = header.shape.iter().try_fold(size, |len, &dimension| len.checked_mul(dimension));
+        if claimed != Some(place.len()) {
+            let expected = format!("the {} bytes that are there", place.len());
+            return fault(&expected, format!("shape {:?} of {}", header.shape, header.descr));
+        }
+        let by_columns = header.fortran_order && header.shape.len() > 1;
+        Ok(Self { dtype, size, shape: header.shape, big_endian, by_columns, place })
+    }
+
+    /// Whether the data are those of a tensor as they lie.
+    fn is_tensor(&self) -> bool {
+        !self.by_columns && !self.big_endian
+    }
+}
+
+/// Writes an array with its header.
+pub(super) fn write_npy(array: &Array<'_>, file: &mut impl Write) -> io::Result<()> {
+    write_header(&descr(array), &array.shape(), file)?;
+    array.write(file)
+}
+
+/// Writes what comes before the data of an array.
+pub(super) fn write_header(descr: &str, shape: &[usize], file: &mut impl Write) -> io::Result<()> {
+    let sizes: Vec<_> = shape.iter().map(usize::to_string).collect();
+    // A tuple, as Python spells it.
+    let shape =
+        if let [size] = &sizes[..] { format!("({size},)") } else { format!("({})", sizes.join(", ")) };
     let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
     // Padded so that the data begins at a multiple of 64 bytes: ten come before the text, a line feed after it.
     let len = (text.len() + 11).next_multiple_of(64) - 10;
-    let mut bytes = NPY_MAGIC.to_vec();
-    bytes.extend([1, 0]);
-    bytes.extend((len as u16).to_le_bytes());
-    bytes.extend(format!("{text:<width$}\n", width = len - 1).bytes());
-    bytes
+    file.write_all(NPY_MAGIC)?;
+    file.write_all(&[1, 0])?;
+    file.write_all(&(len as u16).to_le_bytes())?;
+    file.write_all(format!("{text:<width$}\n", width = len - 1).as_bytes())
+}
+
+/// Writes an archive of arrays, each packed by a method.
+pub(super) fn write_npz(
+    arrays: &[Array<'_>],
+    method: CompressionMethod,
+    file: &mut (impl Write + Seek),
+) -> io::Result<()> {
+    let mut archive = ZipWriter::new(file);
+    for array in arrays {
+        // With its header it may be more than the shape says.
+        let large = array.len() > (u32::MAX / 2) as usize;
+        let options = SimpleFileOptions::default().compression_method(method).large_file(large);
+        archive.start_file(format!("{}.npy", array.name), options)?;
+        let mut member = BufWriter::new(&mut archive);
+        write_npy(array, &mut member)?;
+        member.flush()?;
+    }
+    archive.finish()?;
+    Ok(())
+}
+
+/// What numpy calls the type of an array's elements.
+fn descr(array: &Array<'_>) -> String {
+    match (&array.data, array.dtype()) {
+        (Data::Text(text), _) => format!("|S{}", text.len()),
+        (_, Dtype::I32) => "<i4".into(),
+        (_, Dtype::I64) => "<i8".into(),
+        _ => "<f4".into(),
+    }
 }
 
 /// The header's text and the data.

@@ -2,20 +2,21 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+#[cfg(feature = "search")]
+use ndarray::{Array2, Axis};
 use ndarray::{ArrayView2, ArrayViewMut2};
-use tempfile::NamedTempFile;
 
-use super::export::fault;
+use super::file::{Draft, fault};
 use super::numpy::{self, Header};
-use super::tensors::Tensor;
+use super::storage::Storage;
+use super::tensors::Info;
+#[cfg(feature = "search")]
+use crate::data::{Dataset, class};
 use crate::{Error, ErrorKind, Result};
 
 const READ: &str = "SampleReader::read";
-
-/// The longest header that is read; numpy itself refuses those beyond 10,000 bytes.
-const MAX_HEADER: usize = 1 << 16;
 
 /// The samples of a `.npy` file, read in order.
 ///
@@ -82,7 +83,7 @@ impl SampleReader {
         };
         let features = rest.iter().try_fold(1, |len: usize, &dimension| len.checked_mul(dimension));
         let len = features.and_then(|features| features.checked_mul(samples)?.checked_mul(size));
-        let (Some(features @ 1..), Some(len), false) = (features, len, rest.is_empty()) else {
+        let (Some(features @ 1..), Some(len)) = (features, len) else {
             return fault("samples, [n, features…]", format!("{:?}", header.shape));
         };
         let mut source: Box<dyn Read> = Box::new(source);
@@ -122,22 +123,28 @@ impl SampleReader {
             self.header.dtype().unwrap_or_else(|| unreachable!("the header was checked"));
         self.bytes.resize(count * self.features * size, 0);
         self.source.read_exact(&mut self.bytes).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                let expected = format!("{} samples of {} features", self.samples, self.features);
-                Error::new(ErrorKind::Format, READ, self.name.clone(), expected, "the end of the file before")
-            }
+            io::ErrorKind::UnexpectedEof => self.ends_early(),
             _ => unreadable(&self.name, error),
         })?;
         if big_endian {
             self.bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
         }
-        let tensor = Tensor::new(READ, &self.name, dtype, &self.header.shape, &self.bytes);
-        let values = tensor.numbers()?;
+        let place = 0..self.bytes.len();
+        let storage = Storage::Memory(std::mem::take(&mut self.bytes));
+        let info = Info { dtype, shape: vec![count, self.features], place };
+        let values = info.tensor(READ, &self.name, &storage).numbers()?;
+        // The memory serves the next batch, too.
+        self.bytes = storage.into_bytes().map_err(|error| unreadable(&self.name, error))?;
         for (mut row, values) in x.rows_mut().into_iter().zip(values.chunks_exact(self.features)) {
             row.iter_mut().zip(values).for_each(|(place, &value)| *place = value);
         }
         self.done += count;
         Ok(count)
+    }
+
+    fn ends_early(&self) -> Error {
+        let expected = format!("{} samples of {} features", self.samples, self.features);
+        Error::new(ErrorKind::Format, READ, self.name.clone(), expected, "the end of the file before")
     }
 }
 
@@ -150,7 +157,7 @@ pub struct SampleWriter {
 }
 
 enum Sink {
-    File(NamedTempFile, PathBuf),
+    File(Draft),
     Stream(Box<dyn Write>),
 }
 
@@ -161,9 +168,8 @@ impl SampleWriter {
     /// When no file can be made beside its place.
     pub fn create(path: impl AsRef<Path>, shape: [usize; 2]) -> Result<Self> {
         let path = path.as_ref();
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = NamedTempFile::new_in(folder).map_err(|error| fault(path, error))?;
-        Self::start(path.display().to_string(), Sink::File(file, path.to_owned()), shape)
+        let draft = Draft::new(path).map_err(|error| fault(path, error))?;
+        Self::start(path.display().to_string(), Sink::File(draft), shape)
     }
 
     /// The same into a stream, as they come; `name` is what errors call it.
@@ -176,9 +182,7 @@ impl SampleWriter {
 
     fn start(name: String, sink: Sink, shape: [usize; 2]) -> Result<Self> {
         let mut sink = BufWriter::with_capacity(1 << 16, sink);
-        let [samples, features] = shape;
-        let header = numpy::header("<f4", &format!("({samples}, {features})"));
-        sink.write_all(&header).map_err(|error| fault(Path::new(&name), error))?;
+        numpy::write_header("<f4", &shape, &mut sink).map_err(|error| fault(Path::new(&name), error))?;
         Ok(Self { name, sink, shape, done: 0 })
     }
 
@@ -212,11 +216,7 @@ impl SampleWriter {
         let fault = |error| fault(Path::new(&self.name), error);
         match self.sink.into_inner().map_err(|error| fault(error.into_error()))? {
             Sink::Stream(mut stream) => stream.flush().map_err(fault),
-            Sink::File(file, path) => {
-                file.as_file().sync_all().map_err(fault)?;
-                file.persist(path).map_err(|error| fault(error.error))?;
-                Ok(())
-            }
+            Sink::File(draft) => draft.finish().map_err(fault),
         }
     }
 }
@@ -224,17 +224,62 @@ impl SampleWriter {
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::File(file, _) => file.write(bytes),
+            Self::File(draft) => draft.write(bytes),
             Self::Stream(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::File(file, _) => file.flush(),
+            Self::File(draft) => draft.flush(),
             Self::Stream(stream) => stream.flush(),
         }
     }
+}
+
+/// Reads a pair of `.npy` files: samples `x` `[samples, features…]` and their classes `y` `[samples]`, whole numbers from 0.
+///
+/// # Errors
+/// When a file cannot be read or is broken, the counts differ, a number is not finite in f32, or a label is no whole number
+/// from 0 to 65,535: the error names the file.
+#[cfg(feature = "search")]
+pub fn read_samples(x: impl AsRef<Path>, y: impl AsRef<Path>) -> Result<Dataset> {
+    let operation = "io::read_samples";
+    let all = |path: &Path| {
+        let mut reader = SampleReader::open(path)?;
+        // Not by what a header claims: as much as a file of this length can hold.
+        let len = std::fs::metadata(path).map_or(0, |metadata| metadata.len() as usize);
+        if reader.samples.checked_mul(reader.features).is_none_or(|values| values > len) {
+            return Err(reader.ends_early());
+        }
+        let mut values = Array2::zeros((reader.samples, reader.features));
+        // By batches: of the bytes of the file there are never more than those of one.
+        for batch in values.axis_chunks_iter_mut(Axis(0), 1024) {
+            reader.read(batch)?;
+        }
+        Ok(values)
+    };
+    let (x_path, y_path) = (x.as_ref(), y.as_ref());
+    let labels = all(y_path)?;
+    let fault = |path: &Path, expected: String, found: String| {
+        Error::new(ErrorKind::Format, operation, path.display().to_string(), expected, found)
+    };
+    if labels.ncols() != 1 {
+        let expected = "[samples], a class of each".to_owned();
+        return Err(fault(y_path, expected, format!("{} numbers of each", labels.ncols())));
+    }
+    let classes = labels.iter().map(|&label| {
+        let found = || fault(y_path, "classes, whole numbers from 0".to_owned(), label.to_string());
+        class(f64::from(label)).ok_or_else(found)
+    });
+    let classes = classes.collect::<Result<Vec<_>>>()?;
+    let samples = all(x_path)?;
+    if samples.nrows() != classes.len() {
+        let expected = format!("{} samples, as many as {} has labels", classes.len(), y_path.display());
+        return Err(fault(x_path, expected, samples.nrows().to_string()));
+    }
+    Dataset::new(samples, classes)
+        .map_err(|error| error.within(format!("{}, {}", x_path.display(), y_path.display())))
 }
 
 /// The text between the magic bytes and the data; `None` when there is no such thing.
@@ -242,7 +287,7 @@ fn header_text(source: &mut impl Read) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     let mut more = |bytes: &mut Vec<u8>, len: usize| source.by_ref().take(len as u64).read_to_end(bytes);
     more(&mut bytes, numpy::PREFIX)?;
-    let Some(place) = numpy::header_place(&bytes).filter(|place| place.end <= MAX_HEADER) else {
+    let Some(place) = numpy::header_place(&bytes).filter(|place| place.end <= numpy::HEADER) else {
         return Ok(None);
     };
     let missing = place.end.saturating_sub(bytes.len());

@@ -4,9 +4,9 @@
 use std::io::{self, Seek, Write};
 
 use sprs::CsMatI;
-use zip::ZipWriter;
-use zip::write::SimpleFileOptions;
+use zip::CompressionMethod;
 
+use super::array::{Array, Data};
 use super::tensors::{Tensor, Tensors, TensorsBuilder};
 use super::{EMPTY, numpy};
 use crate::csr::Csr;
@@ -41,7 +41,7 @@ pub(super) fn read(operation: &'static str, arrays: &Tensors, format: &str, laye
     };
     let mut tensors = TensorsBuilder::new(operation);
     tensors.push_csr(layer, &csr)?;
-    Ok(tensors.finish())
+    Ok(tensors.finish().unnamed())
 }
 
 /// CSR with its columns in order and each of them once.
@@ -81,30 +81,13 @@ fn canonical(
 
 /// Writes a matrix as `scipy.sparse.load_npz` reads it, its arrays deflated.
 pub(super) fn write(csr: &Csr, file: &mut (impl Write + Seek)) -> io::Result<()> {
-    let mut archive = ZipWriter::new(file);
-    let mut array = |name: &str, descr: &str, shape: &str, data: &[u8]| {
-        archive.start_file(format!("{name}.npy"), SimpleFileOptions::default())?;
-        archive.write_all(&numpy::header(descr, shape))?;
-        archive.write_all(data)
-    };
-    // In the signed indices that scipy has: 32 bits where they suffice.
-    let wide = csr.nnz().max(csr.cols()) > i32::MAX as usize;
-    let descr = if wide { "<i8" } else { "<i4" };
-    let bytes = |indices: &[u32]| -> Vec<u8> {
-        if wide {
-            indices.iter().flat_map(|&index| u64::from(index).to_le_bytes()).collect()
-        } else {
-            indices.iter().flat_map(|index| index.to_le_bytes()).collect()
-        }
-    };
-    let vector = |len: usize| format!("({len},)");
-    let pointers = csr.proper_indptr();
-    array("indices", descr, &vector(csr.nnz()), &bytes(csr.indices()))?;
-    array("indptr", descr, &vector(pointers.len()), &bytes(&pointers))?;
-    array("format", "|S3", "()", b"csr")?;
-    array("shape", "<i8", "(2,)", &[csr.rows() as u64, csr.cols() as u64].map(u64::to_le_bytes).concat())?;
-    let values: Vec<u8> = csr.data().iter().flat_map(|value| value.to_le_bytes()).collect();
-    array("data", "<f4", &vector(csr.nnz()), &values)?;
-    archive.finish()?;
-    Ok(())
+    let [pointers, columns] = Data::indices(csr);
+    let arrays = [
+        Array::new("indices", columns),
+        Array::new("indptr", pointers),
+        Array::new("format", Data::Text("csr")),
+        Array::new("shape", Data::Sizes([csr.rows(), csr.cols()])),
+        Array::new("data", Data::Floats(csr.data().into())),
+    ];
+    numpy::write_npz(&arrays, CompressionMethod::Deflated, file)
 }

@@ -2,16 +2,17 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs;
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 
 use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 
 #[cfg(feature = "numpy")]
 use super::numpy;
-use super::{market, names};
+use super::storage::Storage;
+use super::{checkpoint, market, names};
 use crate::csr::Csr;
 use crate::{Error, ErrorKind, Result};
 
@@ -21,59 +22,77 @@ pub(super) const NPY_MAGIC: &[u8] = b"\x93NUMPY";
 /// How a zip archive begins, and so a `.npz` file.
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 
-/// A file of named tensors, read whole: what becomes a model takes less room than it does.
+/// The tensors of a file by their names. What is in them is read when somebody asks.
 pub(super) struct Tensors {
     operation: &'static str,
-    bytes: Vec<u8>,
+    storage: Storage,
     infos: HashMap<String, Info>,
     metadata: HashMap<String, String>,
+    unnamed: bool,
 }
 
-/// What a tensor is, and where in the bytes of the file it lies.
-struct Info {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    place: Range<usize>,
+/// What a tensor is, and where in the storage it lies: in as many bytes as it has.
+pub(super) struct Info {
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    pub(super) place: Range<usize>,
+}
+
+impl Info {
+    pub(super) fn tensor<'a>(
+        &'a self,
+        operation: &'static str,
+        name: &'a str,
+        storage: &'a Storage,
+    ) -> Tensor<'a> {
+        let Self { dtype, shape, place } = self;
+        Tensor { operation, name, dtype: *dtype, shape, storage, place }
+    }
 }
 
 impl Tensors {
-    /// Reads a file for an operation that its errors will name. What kind of file it is, its first bytes say.
+    /// Opens a file for an operation that its errors will name. What kind of file it is, its first bytes say.
     pub(super) fn read(operation: &'static str, path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|error| {
-            Error::caused_by(ErrorKind::Io, operation, "file", "one that can be read", error)
-        })?;
+        let unreadable = |error| unreadable(operation, "file", error);
+        let storage = Storage::open(path).map_err(unreadable)?;
+        let start = storage.start(market::MAGIC.len()).map_err(unreadable)?.into_owned();
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        if bytes.get(..market::MAGIC.len()).is_some_and(|start| start.eq_ignore_ascii_case(market::MAGIC)) {
-            return market::read(operation, &bytes, &name);
+        if start.eq_ignore_ascii_case(market::MAGIC) {
+            return market::read(operation, &storage.into_bytes().map_err(unreadable)?, &name);
         }
         #[cfg(feature = "numpy")]
-        if bytes.starts_with(NPY_MAGIC) {
-            return numpy::read_npy(operation, &bytes, &name);
-        } else if bytes.starts_with(ZIP_MAGIC) {
-            return numpy::read_npz(operation, bytes, &name);
+        if start.starts_with(NPY_MAGIC) {
+            return numpy::read_npy(operation, storage, &name);
+        } else if start.starts_with(ZIP_MAGIC) {
+            return numpy::read_npz(operation, storage.into_bytes().map_err(unreadable)?, &name);
         }
         #[cfg(not(feature = "numpy"))]
-        if [NPY_MAGIC, ZIP_MAGIC].into_iter().any(|magic| bytes.starts_with(magic)) {
+        if [NPY_MAGIC, ZIP_MAGIC].into_iter().any(|magic| start.starts_with(magic)) {
             let expected = "a build with the feature `numpy`, for files of numpy";
             return Err(Error::new(ErrorKind::Unsupported, operation, "file", expected, "one without"));
         }
-        Self::safetensors(operation, bytes)
+        checkpoint::read(operation, storage)
     }
 
-    fn safetensors(operation: &'static str, bytes: Vec<u8>) -> Result<Self> {
-        let invalid =
-            |error| Error::caused_by(ErrorKind::Format, operation, "file", "a valid safetensors file", error);
-        // Checks more than the header: that tensors neither overlap nor leave the file.
-        SafeTensors::deserialize(&bytes).map_err(invalid)?;
-        let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(invalid)?;
-        let start = size_of::<u64>() + header;
-        let infos = metadata.tensors().into_iter().map(|(name, info)| {
-            let place = start + info.data_offsets.0..start + info.data_offsets.1;
-            (name, Info { dtype: info.dtype, shape: info.shape.clone(), place })
-        });
-        let infos = infos.collect();
-        let metadata = metadata.metadata().clone().unwrap_or_default();
-        Ok(Self { operation, bytes, infos, metadata })
+    /// The tensors of a storage, and the metadata that comes with them.
+    pub(super) fn new(
+        operation: &'static str,
+        storage: Storage,
+        infos: HashMap<String, Info>,
+        metadata: HashMap<String, String>,
+    ) -> Self {
+        Self { operation, storage, infos, metadata, unnamed: false }
+    }
+
+    /// Says that it is one matrix, whose name is the file's and no more.
+    pub(super) fn unnamed(mut self) -> Self {
+        self.unnamed = true;
+        self
+    }
+
+    /// Whether it is one matrix, whose name is the file's and no more.
+    pub(super) fn is_unnamed(&self) -> bool {
+        self.unnamed
     }
 
     /// The names, in no order.
@@ -88,24 +107,48 @@ impl Tensors {
 
     /// The tensor of a name.
     pub(super) fn get<'a>(&'a self, name: &'a str) -> Option<Tensor<'a>> {
-        let info = self.infos.get(name)?;
-        let bytes = &self.bytes[info.place.clone()];
-        Some(Tensor { operation: self.operation, name, dtype: info.dtype, shape: &info.shape, bytes })
+        Some(self.infos.get(name)?.tensor(self.operation, name, &self.storage))
+    }
+
+    /// The same, where names say nothing by shapes: a matrix is the weight of a layer of its name, and a vector the bias of the
+    /// matrix before it.
+    #[cfg(feature = "numpy")]
+    pub(super) fn named_by_shape(mut self) -> Self {
+        let (known, mut other): (Vec<_>, Vec<_>) =
+            self.infos.into_iter().partition(|(name, _)| names::is_part(name));
+        self.infos = known.into_iter().collect();
+        other.sort_by(|(a, _), (b, _)| names::natural(a, b));
+        let mut matrix = None;
+        for (name, info) in other {
+            let name = match (&info.shape[..], &matrix) {
+                ([out, _], _) => {
+                    matrix = Some((name.clone(), *out));
+                    names::join(&name, "weight")
+                }
+                ([len], Some((layer, out))) if len == out => names::join(layer, "bias"),
+                _ => name,
+            };
+            self.infos.insert(name, info);
+        }
+        self
     }
 }
 
 /// Tensors that come one by one.
-pub(super) struct TensorsBuilder(Tensors);
+pub(super) struct TensorsBuilder {
+    operation: &'static str,
+    bytes: Vec<u8>,
+    infos: HashMap<String, Info>,
+}
 
 impl TensorsBuilder {
     pub(super) fn new(operation: &'static str) -> Self {
-        let (bytes, infos, metadata) = (Vec::new(), HashMap::new(), HashMap::new());
-        Self(Tensors { operation, bytes, infos, metadata })
+        Self { operation, bytes: Vec::new(), infos: HashMap::new() }
     }
 
     #[cfg(feature = "numpy")]
     pub(super) fn operation(&self) -> &'static str {
-        self.0.operation
+        self.operation
     }
 
     /// Adds the weights of a layer, as tombola's own files have them.
@@ -123,52 +166,25 @@ impl TensorsBuilder {
 
     /// Adds a tensor of those bytes, which are as many as it has.
     pub(super) fn push(&mut self, name: String, dtype: Dtype, shape: Vec<usize>, bytes: &[u8]) -> Result<()> {
-        // Where numbers of any dtype may begin.
-        let start = self.0.bytes.len().next_multiple_of(8);
-        self.0.bytes.resize(start, 0);
-        self.0.bytes.extend_from_slice(bytes);
-        let info = Info { dtype, shape, place: start..start + bytes.len() };
-        if self.0.infos.contains_key(&name) {
+        if self.infos.contains_key(&name) {
             let subject = format!("`{name}`");
             return Err(Error::new(
                 ErrorKind::Format,
-                self.0.operation,
+                self.operation,
                 subject,
                 "one of this name",
                 "another",
             ));
         }
-        self.0.infos.insert(name, info);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.infos.insert(name, Info { dtype, shape, place: start..self.bytes.len() });
         Ok(())
     }
 
     /// All of them.
     pub(super) fn finish(self) -> Tensors {
-        self.0
-    }
-
-    /// All of them; and, of those whose names say nothing, a matrix is the weight of a layer of this name, and a vector the
-    /// bias of the matrix before it.
-    #[cfg(feature = "numpy")]
-    pub(super) fn finish_named(mut self) -> Tensors {
-        let infos = std::mem::take(&mut self.0.infos);
-        let (known, mut other): (Vec<_>, Vec<_>) =
-            infos.into_iter().partition(|(name, _)| names::is_part(name));
-        self.0.infos = known.into_iter().collect();
-        other.sort_by(|(a, _), (b, _)| names::natural(a, b));
-        let mut matrix = None;
-        for (name, info) in other {
-            let name = match (&info.shape[..], &matrix) {
-                ([out, _], _) => {
-                    matrix = Some((name.clone(), *out));
-                    names::join(&name, "weight")
-                }
-                ([len], Some((layer, out))) if len == out => names::join(layer, "bias"),
-                _ => name,
-            };
-            self.0.infos.insert(name, info);
-        }
-        self.0
+        Tensors::new(self.operation, Storage::Memory(self.bytes), self.infos, HashMap::new())
     }
 }
 
@@ -179,44 +195,28 @@ pub(super) struct Tensor<'a> {
     pub(super) name: &'a str,
     pub(super) dtype: Dtype,
     pub(super) shape: &'a [usize],
-    bytes: &'a [u8],
+    storage: &'a Storage,
+    place: &'a Range<usize>,
 }
 
 impl<'a> Tensor<'a> {
-    /// A tensor of those bytes, which are as many as whole numbers of the dtype take.
-    #[cfg(feature = "numpy")]
-    pub(super) fn new(
-        operation: &'static str,
-        name: &'a str,
-        dtype: Dtype,
-        shape: &'a [usize],
-        bytes: &'a [u8],
-    ) -> Self {
-        Self { operation, name, dtype, shape, bytes }
-    }
-
-    /// Its numbers as f32, copied only where they are not so in memory.
+    /// Its numbers as f32.
     ///
     /// # Errors
-    /// When it has another dtype than F16, BF16, F32 or F64, or an F64 is too large for f32.
-    pub(super) fn floats(&self) -> Result<Cow<'a, [f32]>> {
+    /// When it has another dtype than F16, BF16, F32 or F64, an F64 is too large for f32, or the file cannot be read.
+    pub(super) fn floats(&self) -> Result<Vec<f32>> {
         Ok(match self.dtype {
-            Dtype::F32 => match bytemuck::try_cast_slice(self.bytes) {
-                Ok(floats) if cfg!(target_endian = "little") => Cow::Borrowed(floats),
-                _ => Cow::Owned(self.each(f32::from_le_bytes).collect()),
-            },
-            Dtype::F16 => Cow::Owned(self.each(|bytes| f16::from_le_bytes(bytes).to_f32()).collect()),
-            Dtype::BF16 => Cow::Owned(self.each(|bytes| bf16::from_le_bytes(bytes).to_f32()).collect()),
-            Dtype::F64 => {
-                let narrow = |value: f64| {
-                    let narrowed = value as f32;
-                    if value.is_finite() && narrowed.is_infinite() {
-                        return Err(self.fault("numbers that fit f32", value));
-                    }
-                    Ok(narrowed)
-                };
-                Cow::Owned(self.each(f64::from_le_bytes).map(narrow).collect::<Result<_>>()?)
-            }
+            Dtype::F32 => self.storage.floats(self.place.clone()).map_err(|error| self.unreadable(error))?,
+            Dtype::F16 => self.each(|bytes| Ok(f16::from_le_bytes(bytes).to_f32()))?,
+            Dtype::BF16 => self.each(|bytes| Ok(bf16::from_le_bytes(bytes).to_f32()))?,
+            Dtype::F64 => self.each(|bytes| {
+                let value = f64::from_le_bytes(bytes);
+                let narrowed = value as f32;
+                if value.is_finite() && narrowed.is_infinite() {
+                    return Err(self.fault("numbers that fit f32", value));
+                }
+                Ok(narrowed)
+            })?,
             other => return Err(self.fault("F32, F16, BF16 or F64", format!("{other:?}"))),
         })
     }
@@ -226,18 +226,18 @@ impl<'a> Tensor<'a> {
     /// # Errors
     /// As [`floats`](Self::floats), for dtypes that are neither.
     #[cfg(feature = "numpy")]
-    pub(super) fn numbers(&self) -> Result<Cow<'a, [f32]>> {
-        Ok(match self.dtype {
-            Dtype::BOOL | Dtype::U8 => self.bytes.iter().map(|&byte| f32::from(byte)).collect(),
-            Dtype::I8 => self.each(|bytes| f32::from(i8::from_le_bytes(bytes))).collect(),
-            Dtype::U16 => self.each(|bytes| f32::from(u16::from_le_bytes(bytes))).collect(),
-            Dtype::I16 => self.each(|bytes| f32::from(i16::from_le_bytes(bytes))).collect(),
-            Dtype::U32 => self.each(|bytes| u32::from_le_bytes(bytes) as f32).collect(),
-            Dtype::I32 => self.each(|bytes| i32::from_le_bytes(bytes) as f32).collect(),
-            Dtype::U64 => self.each(|bytes| u64::from_le_bytes(bytes) as f32).collect(),
-            Dtype::I64 => self.each(|bytes| i64::from_le_bytes(bytes) as f32).collect(),
-            _ => self.floats()?,
-        })
+    pub(super) fn numbers(&self) -> Result<Vec<f32>> {
+        match self.dtype {
+            Dtype::BOOL | Dtype::U8 => self.each(|[byte]| Ok(f32::from(byte))),
+            Dtype::I8 => self.each(|bytes| Ok(f32::from(i8::from_le_bytes(bytes)))),
+            Dtype::U16 => self.each(|bytes| Ok(f32::from(u16::from_le_bytes(bytes)))),
+            Dtype::I16 => self.each(|bytes| Ok(f32::from(i16::from_le_bytes(bytes)))),
+            Dtype::U32 => self.each(|bytes| Ok(u32::from_le_bytes(bytes) as f32)),
+            Dtype::I32 => self.each(|bytes| Ok(i32::from_le_bytes(bytes) as f32)),
+            Dtype::U64 => self.each(|bytes| Ok(u64::from_le_bytes(bytes) as f32)),
+            Dtype::I64 => self.each(|bytes| Ok(i64::from_le_bytes(bytes) as f32)),
+            _ => self.floats(),
+        }
     }
 
     /// Its numbers as those of a mask: 1 where a weight is kept, 0 where it is pruned.
@@ -245,23 +245,21 @@ impl<'a> Tensor<'a> {
     /// # Errors
     /// When it has a dtype that is no mask's, or holds another number, NaN among them.
     pub(super) fn keeps(&self) -> Result<Vec<bool>> {
-        let bits = |values: &mut dyn Iterator<Item = f64>| -> Result<Vec<bool>> {
-            let bit = |value| match value {
-                0.0 => Ok(false),
-                1.0 => Ok(true),
-                other => Err(self.fault("a mask of 0 and 1", other)),
-            };
-            values.map(bit).collect()
+        let bit = |value: f64| match value {
+            0.0 => Ok(false),
+            1.0 => Ok(true),
+            other => Err(self.fault("a mask of 0 and 1", other)),
         };
         match self.dtype {
-            Dtype::BOOL | Dtype::U8 => bits(&mut self.bytes.iter().map(|&byte| f64::from(byte))),
-            Dtype::I8 => bits(&mut self.each(|bytes| f64::from(i8::from_le_bytes(bytes)))),
-            Dtype::I16 => bits(&mut self.each(|bytes| f64::from(i16::from_le_bytes(bytes)))),
-            Dtype::I32 => bits(&mut self.each(|bytes| f64::from(i32::from_le_bytes(bytes)))),
-            Dtype::I64 => bits(&mut self.each(|bytes| i64::from_le_bytes(bytes) as f64)),
-            Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64 => {
-                bits(&mut self.floats()?.iter().map(|&value| f64::from(value)))
-            }
+            Dtype::BOOL | Dtype::U8 => self.each(|[byte]| bit(f64::from(byte))),
+            Dtype::I8 => self.each(|bytes| bit(f64::from(i8::from_le_bytes(bytes)))),
+            Dtype::I16 => self.each(|bytes| bit(f64::from(i16::from_le_bytes(bytes)))),
+            Dtype::I32 => self.each(|bytes| bit(f64::from(i32::from_le_bytes(bytes)))),
+            Dtype::I64 => self.each(|bytes| bit(i64::from_le_bytes(bytes) as f64)),
+            Dtype::F16 => self.each(|bytes| bit(f16::from_le_bytes(bytes).to_f64())),
+            Dtype::BF16 => self.each(|bytes| bit(bf16::from_le_bytes(bytes).to_f64())),
+            Dtype::F32 => self.each(|bytes| bit(f64::from(f32::from_le_bytes(bytes)))),
+            Dtype::F64 => self.each(|bytes| bit(f64::from_le_bytes(bytes))),
             other => Err(self.fault("BOOL, an integer or a float dtype", format!("{other:?}"))),
         }
     }
@@ -275,19 +273,15 @@ impl<'a> Tensor<'a> {
             u32::try_from(value).map_err(|_| self.fault("numbers that fit 32 bits, none negative", value))
         };
         match self.dtype {
-            Dtype::I32 => self.each(|bytes| narrow(i64::from(i32::from_le_bytes(bytes)))).collect(),
-            Dtype::I64 => self.each(|bytes| narrow(i64::from_le_bytes(bytes))).collect(),
+            Dtype::I32 => self.each(|bytes| narrow(i64::from(i32::from_le_bytes(bytes)))),
+            Dtype::I64 => self.each(|bytes| narrow(i64::from_le_bytes(bytes))),
             other => Err(self.fault("I32 or I64", format!("{other:?}"))),
         }
     }
 
     /// Its bytes, if it is U8.
-    pub(super) fn bytes(&self) -> Result<&'a [u8]> {
-        if self.dtype == Dtype::U8 {
-            Ok(self.bytes)
-        } else {
-            Err(self.fault("U8", format!("{:?}", self.dtype)))
-        }
+    pub(super) fn bytes(&self) -> Result<Cow<'a, [u8]>> {
+        if self.dtype == Dtype::U8 { self.raw() } else { Err(self.fault("U8", format!("{:?}", self.dtype))) }
     }
 
     /// Refuses it when it has another shape.
@@ -304,7 +298,20 @@ impl<'a> Tensor<'a> {
         Error::new(ErrorKind::Format, self.operation, format!("`{}`", self.name), expected, found)
     }
 
-    fn each<T, const N: usize>(&self, read: impl Fn([u8; N]) -> T + 'a) -> impl Iterator<Item = T> + 'a {
-        self.bytes.as_chunks().0.iter().map(move |&bytes| read(bytes))
+    fn raw(&self) -> Result<Cow<'a, [u8]>> {
+        self.storage.bytes(self.place.clone()).map_err(|error| self.unreadable(error))
     }
+
+    fn each<T, const N: usize>(&self, read: impl Fn([u8; N]) -> Result<T>) -> Result<Vec<T>> {
+        self.raw()?.as_chunks().0.iter().map(|&bytes| read(bytes)).collect()
+    }
+
+    fn unreadable(&self, error: io::Error) -> Error {
+        unreadable(self.operation, format!("`{}`", self.name), error)
+    }
+}
+
+/// An error of reading a file, or a tensor of it.
+pub(super) fn unreadable(operation: &'static str, subject: impl Into<String>, error: io::Error) -> Error {
+    Error::caused_by(ErrorKind::Io, operation, subject, "one that can be read", error)
 }

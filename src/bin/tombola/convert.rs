@@ -17,12 +17,17 @@ use crate::{Failure, print};
   tombola convert checkpoint.safetensors --masks masks.safetensors ticket.safetensors
   tombola convert dense.safetensors --prune magnitude:0.8 ticket.safetensors
   tombola convert ticket.safetensors 'layer-{}.npz'
+  tombola convert ticket.safetensors --dense pruned.safetensors
   tombola convert vision.safetensors --layers head.0,head.2 head.safetensors")]
 pub(crate) struct Convert {
     #[command(flatten)]
     input: Input,
-    /// The file to write: .safetensors, or .npz (scipy) or .mtx (Matrix Market) for the weights of a layer, in whose
-    /// name {} stands for the layer's. It is written beside its place and moved there: whole, or not at all.
+    /// Write pruned weights as zeros: .safetensors or .npz (numpy) with NAME.weight and NAME.bias of all layers.
+    #[arg(long)]
+    dense: bool,
+    /// The file to write: .safetensors, or .npz (scipy), .mtx (Matrix Market) or .npy (numpy, with zeros) for the weights
+    /// of a layer, in whose name {} stands for the layer's. It is written beside its place and moved there: whole, or
+    /// not at all.
     output: PathBuf,
 }
 
@@ -35,7 +40,10 @@ impl Convert {
         for written in written.chain([self.output.clone()]) {
             self.input.spare(&written)?;
         }
-        model.save(&self.output)?;
+        match self.dense {
+            true => model.save_dense(&self.output)?,
+            false => model.save(&self.output)?,
+        }
         let mut text = String::new();
         for (name, layer) in model.names.iter().zip(model.mlp.layers()) {
             let (out, inputs) = layer.shape();

@@ -1,0 +1,99 @@
+//! Files that appear whole or not at all.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::{Error, ErrorKind, Result};
+
+/// Writes a file beside its place, and moves it there. Where a link stands, that is the place that it leads to; and a file that
+/// is there leaves its permissions behind.
+pub(super) fn write(
+    path: &Path,
+    contents: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+) -> Result<()> {
+    replace(path, contents).map_err(|error| fault(path, error))
+}
+
+/// An error of writing a file.
+pub(super) fn fault(path: &Path, error: io::Error) -> Error {
+    let subject = path.display().to_string();
+    Error::caused_by(ErrorKind::Io, "io::save", subject, "a file that can be written", error)
+}
+
+fn replace(
+    path: &Path,
+    contents: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut draft = Draft::new(path)?;
+    let mut buffered = BufWriter::new(draft.file.as_file_mut());
+    contents(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
+    draft.finish()
+}
+
+/// A file that is being written beside its place.
+pub(super) struct Draft {
+    file: NamedTempFile,
+    place: PathBuf,
+    permissions: Option<Permissions>,
+}
+
+impl Draft {
+    pub(super) fn new(path: &Path) -> io::Result<Self> {
+        let place = destination(path)?;
+        let permissions = match fs::metadata(&place) {
+            // A device or a pipe would be replaced by a file.
+            Ok(there) if !there.is_file() => return Err(io::Error::other("something there that is no file")),
+            Ok(there) => Some(there.permissions()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let folder =
+            place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        // A process that is killed leaves it, and then it should say whose it is.
+        builder.prefix(".tombola-");
+        // A new file gets all that the umask leaves; and what is private is so from the first byte on.
+        #[cfg(unix)]
+        builder.permissions(
+            permissions.clone().unwrap_or_else(|| std::os::unix::fs::PermissionsExt::from_mode(0o666)),
+        );
+        Ok(Self { file: builder.tempfile_in(folder)?, place, permissions })
+    }
+
+    /// Moves it to its place.
+    pub(super) fn finish(self) -> io::Result<()> {
+        if let Some(permissions) = self.permissions {
+            self.file.as_file().set_permissions(permissions)?;
+        }
+        self.file.as_file().sync_all()?;
+        self.file.persist(self.place)?;
+        Ok(())
+    }
+}
+
+#[cfg(feature = "numpy")]
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Where a path leads, through links and also to what is not there yet.
+fn destination(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
+            Ok(target) => destination(&path.parent().unwrap_or(Path::new("")).join(target)),
+            Err(_) => Ok(path.to_owned()),
+        },
+        result => result,
+    }
+}

@@ -1,0 +1,84 @@
+//! The bytes of a file, of which no more is in memory than somebody asks for.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::Path;
+
+/// Bytes on the disk or, of what cannot be read twice, in memory.
+pub(super) enum Storage {
+    /// A file, and how long it is.
+    File(File, usize),
+    Memory(Vec<u8>),
+}
+
+impl Storage {
+    /// A pipe, too, is one.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if let (true, Ok(len)) = (metadata.is_file(), usize::try_from(metadata.len())) {
+            return Ok(Self::File(file, len));
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Self::Memory(bytes))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::File(_, len) => *len,
+            Self::Memory(bytes) => bytes.len(),
+        }
+    }
+
+    /// The first bytes, or all if there are fewer.
+    pub(super) fn start(&self, len: usize) -> io::Result<Cow<'_, [u8]>> {
+        self.bytes(0..len.min(self.len()))
+    }
+
+    /// Those of a place within it.
+    pub(super) fn bytes(&self, place: Range<usize>) -> io::Result<Cow<'_, [u8]>> {
+        match self {
+            Self::Memory(bytes) => Ok(Cow::Borrowed(&bytes[place])),
+            Self::File(file, _) => read(file, place).map(Cow::Owned),
+        }
+    }
+
+    /// The numbers at a place as long as some of them, little-endian.
+    pub(super) fn floats(&self, place: Range<usize>) -> io::Result<Vec<f32>> {
+        match self {
+            Self::Memory(bytes) => {
+                Ok(bytes[place].as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+            }
+            Self::File(file, _) => {
+                let mut floats = vec![0.0_f32; place.len() / size_of::<f32>()];
+                read_into(file, place.start, bytemuck::cast_slice_mut(&mut floats))?;
+                if cfg!(target_endian = "big") {
+                    floats.iter_mut().for_each(|float| *float = f32::from_bits(float.to_bits().swap_bytes()));
+                }
+                Ok(floats)
+            }
+        }
+    }
+
+    /// All of them.
+    pub(super) fn into_bytes(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::File(file, len) => read(&file, 0..len),
+            Self::Memory(bytes) => Ok(bytes),
+        }
+    }
+}
+
+fn read(file: &File, place: Range<usize>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; place.len()];
+    read_into(file, place.start, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_into(mut file: &File, start: usize, bytes: &mut [u8]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(start as u64))?;
+    file.read_exact(bytes)
+}
