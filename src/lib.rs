@@ -27,7 +27,7 @@
 //! | [`dense`] | [`DenseMlp`](dense::DenseMlp) on faer: the baseline, and training (feature `dense`) |
 //! | [`data`] | data sets (feature `search`) |
 //! | [`ticket`] | the search: one-shot, iterative, rewinding, controls (feature `search`) |
-//! | [`io`] | sparse models in files (feature `io`) |
+//! | [`io`] | sparse models in files, and data sets by name (feature `io`) |
 //! | [`measure`] | timings side by side, and the roofs above them |
 //!
 //! # From a weight matrix to an answer

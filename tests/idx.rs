@@ -9,6 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
 use tombola::data::{Dataset, Split};
+use tombola::io::Source;
 use tombola::{Error, ErrorKind};
 
 fn header(code: u8, shape: &[u32]) -> Vec<u8> {
@@ -230,6 +231,28 @@ fn a_folder_is_split_by_seed() {
     assert_eq!(seen, [1; 240]);
     let test = split.test.samples();
     assert!(test.x.column(0).iter().enumerate().all(|(index, &x)| x == index as f32 / 255.0));
+}
+
+#[test]
+fn a_folder_is_a_source() {
+    let folder = folder(240, 30, dashed, true);
+    let source: Source = folder.path().to_str().unwrap().parse().unwrap();
+    assert_eq!(source, Source::Idx(folder.path().into()));
+    let data = source.load(3).unwrap();
+    let (mean, deviation) = data.training.moments();
+    assert!(mean.abs() < 1e-6 && (deviation - 1.0).abs() < 1e-6, "{mean} ± {deviation}");
+    let plain = Split::from_idx(folder.path(), 3).unwrap();
+    let (mean, deviation) = plain.training.moments();
+    assert_eq!(data, plain.normalise(mean, deviation).unwrap());
+
+    // Nothing to scale by: images of one colour.
+    for name in ["train-images-idx3-ubyte", "t10k-images-idx3-ubyte"] {
+        let count = if name.starts_with("train") { 240 } else { 30 };
+        let white = idx(8, &[count, 2, 2], &vec![255; 4 * count as usize]);
+        fs::write(folder.path().join(name), white).unwrap();
+    }
+    let error = source.load(3).unwrap_err();
+    assert!(error.to_string().contains(&*folder.path().to_string_lossy()), "{error}");
 }
 
 /// Of many seeds, each image is for validation about as often as any other.

@@ -1,4 +1,4 @@
-//! Sparse models in files.
+//! Sparse models in files, and data sets by [name](Source).
 //!
 //! [`Import`] reads the files in which a pruned network comes out of Python: F32, F16, BF16 or F64 weights with zeros or with
 //! masks. What kind of file it is, its first bytes say: safetensors, Matrix Market, or (feature `numpy`) numpy's `.npy` and
@@ -39,14 +39,22 @@ mod market;
 mod names;
 #[cfg(feature = "numpy")]
 mod numpy;
+#[cfg(all(feature = "numpy", feature = "search"))]
+mod samples;
 #[cfg(feature = "numpy")]
 mod scipy;
+#[cfg(feature = "search")]
+mod source;
 mod tensors;
 mod tombola;
 
 use std::path::Path;
 
 pub use import::{Import, Model};
+#[cfg(all(feature = "numpy", feature = "search"))]
+pub use samples::read_samples;
+#[cfg(feature = "search")]
+pub use source::Source;
 pub use tombola::save;
 
 use crate::{Result, SparseMlp};

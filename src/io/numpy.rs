@@ -3,6 +3,7 @@
 //! The header is a Python literal of a fixed form (numpy's format description, versions 1 to 3), and it comes from
 //! strangers: what it claims is held against what is there before anything is made of it.
 
+use std::borrow::Cow;
 use std::io::{Cursor, Read};
 
 use safetensors::Dtype;
@@ -69,34 +70,49 @@ fn text(bytes: &[u8]) -> Option<String> {
         .then(|| data.iter().filter(|byte| byte.is_ascii_graphic()).map(|&byte| char::from(byte)).collect())
 }
 
-/// Adds the array of a `.npy` file, little-endian and row-major.
+/// Adds the array of a `.npy` file.
 fn push(tensors: &mut TensorsBuilder, name: &str, bytes: &[u8]) -> Result<()> {
-    let operation = tensors.operation();
-    let fault = |expected: &str, found: String| {
-        Err(Error::new(ErrorKind::Format, operation, format!("`{name}`"), expected, found))
-    };
-    let Some((text, data)) = split(bytes) else {
-        return fault("a numpy array", "no header of one, or only the beginning".into());
-    };
-    let Some(header) = Header::parse(text) else {
-        return fault("a header of descr, fortran_order and shape", format!("{:?}", text.trim_end()));
-    };
-    let Some((dtype, size, big_endian)) = header.dtype() else {
-        return fault("an array of numbers", format!("dtype {}", header.descr));
-    };
-    let len = header.shape.iter().try_fold(size, |len, &dimension| len.checked_mul(dimension));
-    if len != Some(data.len()) {
-        let expected = format!("the {} bytes that are there", data.len());
-        return fault(&expected, format!("shape {:?} of {}", header.shape, header.descr));
+    let array = Array::read(tensors.operation(), name, bytes)?;
+    tensors.push(name.to_owned(), array.dtype, array.shape, &array.data)
+}
+
+/// An array, little-endian and row-major.
+pub(super) struct Array<'a> {
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    /// The file's own bytes, where they are in this order.
+    pub(super) data: Cow<'a, [u8]>,
+}
+
+impl<'a> Array<'a> {
+    /// The array of a `.npy` file, under the name that an error gives it.
+    pub(super) fn read(operation: &'static str, name: &str, bytes: &'a [u8]) -> Result<Self> {
+        let fault = |expected: &str, found: String| {
+            Err(Error::new(ErrorKind::Format, operation, format!("`{name}`"), expected, found))
+        };
+        let Some((text, data)) = split(bytes) else {
+            return fault("a numpy array", "no header of one, or only the beginning".into());
+        };
+        let Some(header) = Header::parse(text) else {
+            return fault("a header of descr, fortran_order and shape", format!("{:?}", text.trim_end()));
+        };
+        let Some((dtype, size, big_endian)) = header.dtype() else {
+            return fault("an array of numbers", format!("dtype {}", header.descr));
+        };
+        let len = header.shape.iter().try_fold(size, |len, &dimension| len.checked_mul(dimension));
+        if len != Some(data.len()) {
+            let expected = format!("the {} bytes that are there", data.len());
+            return fault(&expected, format!("shape {:?} of {}", header.shape, header.descr));
+        }
+        let mut data = Cow::Borrowed(data);
+        if big_endian {
+            data.to_mut().chunks_exact_mut(size).for_each(<[u8]>::reverse);
+        }
+        if header.fortran_order && header.shape.len() > 1 {
+            data = by_rows(&data, &header.shape, size).into();
+        }
+        Ok(Self { dtype, shape: header.shape, data })
     }
-    let mut data = data.to_vec();
-    if big_endian {
-        data.chunks_exact_mut(size).for_each(<[u8]>::reverse);
-    }
-    if header.fortran_order && header.shape.len() > 1 {
-        data = by_rows(&data, &header.shape, size);
-    }
-    tensors.push(name.to_owned(), dtype, header.shape, &data)
 }
 
 /// What comes before the data of an array.
@@ -196,6 +212,7 @@ impl<'a> Header<'a> {
             "i2" => (Dtype::I16, 2),
             "i4" => (Dtype::I32, 4),
             "i8" => (Dtype::I64, 8),
+            "u2" => (Dtype::U16, 2),
             "u4" => (Dtype::U32, 4),
             "u8" => (Dtype::U64, 8),
             "f2" => (Dtype::F16, 2),

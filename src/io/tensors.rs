@@ -183,6 +183,18 @@ pub(super) struct Tensor<'a> {
 }
 
 impl<'a> Tensor<'a> {
+    /// A tensor of those bytes, which are as many as it has.
+    #[cfg(all(feature = "numpy", feature = "search"))]
+    pub(super) fn new(
+        operation: &'static str,
+        name: &'a str,
+        dtype: Dtype,
+        shape: &'a [usize],
+        bytes: &'a [u8],
+    ) -> Self {
+        Self { operation, name, dtype, shape, bytes }
+    }
+
     /// Its numbers as f32, copied only where they are not so in memory.
     ///
     /// # Errors
@@ -214,22 +226,32 @@ impl<'a> Tensor<'a> {
     /// # Errors
     /// When it has a dtype that is no mask's, or holds another number, NaN among them.
     pub(super) fn keeps(&self) -> Result<Vec<bool>> {
-        let bits = |values: &mut dyn Iterator<Item = f64>| -> Result<Vec<bool>> {
-            let bit = |value| match value {
-                0.0 => Ok(false),
-                1.0 => Ok(true),
-                other => Err(self.fault("a mask of 0 and 1", other)),
-            };
-            values.map(bit).collect()
+        let bit = |value| match value {
+            0.0 => Ok(false),
+            1.0 => Ok(true),
+            other => Err(self.fault("a mask of 0 and 1", other)),
         };
+        self.numbers(bit)
+    }
+
+    /// Its numbers, each converted: booleans, integers (those beyond 2⁵³ rounded) or floats.
+    ///
+    /// # Errors
+    /// When it has another dtype, or as `convert`.
+    pub(super) fn numbers<T>(&self, mut convert: impl FnMut(f64) -> Result<T>) -> Result<Vec<T>> {
+        let mut numbers = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(&mut convert).collect();
         match self.dtype {
-            Dtype::BOOL | Dtype::U8 => bits(&mut self.bytes.iter().map(|&byte| f64::from(byte))),
-            Dtype::I8 => bits(&mut self.each(|bytes| f64::from(i8::from_le_bytes(bytes)))),
-            Dtype::I16 => bits(&mut self.each(|bytes| f64::from(i16::from_le_bytes(bytes)))),
-            Dtype::I32 => bits(&mut self.each(|bytes| f64::from(i32::from_le_bytes(bytes)))),
-            Dtype::I64 => bits(&mut self.each(|bytes| i64::from_le_bytes(bytes) as f64)),
-            Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64 => {
-                bits(&mut self.floats()?.iter().map(|&value| f64::from(value)))
+            Dtype::BOOL | Dtype::U8 => numbers(&mut self.bytes.iter().map(|&byte| f64::from(byte))),
+            Dtype::I8 => numbers(&mut self.each(|bytes| f64::from(i8::from_le_bytes(bytes)))),
+            Dtype::I16 => numbers(&mut self.each(|bytes| f64::from(i16::from_le_bytes(bytes)))),
+            Dtype::U16 => numbers(&mut self.each(|bytes| f64::from(u16::from_le_bytes(bytes)))),
+            Dtype::I32 => numbers(&mut self.each(|bytes| f64::from(i32::from_le_bytes(bytes)))),
+            Dtype::U32 => numbers(&mut self.each(|bytes| f64::from(u32::from_le_bytes(bytes)))),
+            Dtype::I64 => numbers(&mut self.each(|bytes| i64::from_le_bytes(bytes) as f64)),
+            Dtype::U64 => numbers(&mut self.each(|bytes| u64::from_le_bytes(bytes) as f64)),
+            Dtype::F64 => numbers(&mut self.each(f64::from_le_bytes)),
+            Dtype::F16 | Dtype::BF16 | Dtype::F32 => {
+                numbers(&mut self.floats()?.iter().map(|&value| f64::from(value)))
             }
             other => Err(self.fault("BOOL, an integer or a float dtype", format!("{other:?}"))),
         }
