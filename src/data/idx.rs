@@ -80,6 +80,7 @@ fn find(folder: &Path, name: &str, ending: &str) -> Result<PathBuf> {
     })
 }
 
+/// A type of numbers.
 #[derive(Clone, Copy, PartialEq)]
 enum Number {
     U8,
@@ -172,13 +173,8 @@ impl<'a> Idx<'a> {
         let mut numbers = Vec::new();
         if let Err(error) = numbers.try_reserve_exact(self.len) {
             let expected = format!("room in memory for {} numbers", self.len);
-            return Err(Error::caused_by(
-                ErrorKind::Io,
-                OPERATION,
-                self.path.display().to_string(),
-                expected,
-                error,
-            ));
+            let file = self.path.display().to_string();
+            return Err(Error::caused_by(ErrorKind::Io, OPERATION, file, expected, error));
         }
         let mut buffer = [0; 1 << 16]; // of whole numbers
         let mut left = self.len * self.number.size();
@@ -206,8 +202,8 @@ impl<'a> Idx<'a> {
         match self.source.read(&mut buffer[..1]) {
             Ok(0) => Ok(numbers),
             Ok(_) => {
-                Err(self
-                    .fault(&format!("the end after the {} numbers of {:?}", self.len, self.shape), "more"))
+                let expected = format!("the end after the {} numbers of {:?}", self.len, self.shape);
+                Err(self.fault(&expected, "more"))
             }
             Err(error) => Err(broken(self.path, error)),
         }

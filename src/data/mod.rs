@@ -1,6 +1,7 @@
 //! Data sets to search tickets on. Nothing is downloaded: the [digits](Dataset::digits) are part of the crate,
 //! [MNIST-1D](Dataset::mnist1d) is made when it is asked for, and other sets are read from files: [MNIST and its
-//! kin](Split::from_idx), and [comma-separated numbers](Dataset::from_csv).
+//! kin](Split::from_idx), and [comma-separated numbers](Dataset::from_csv). The module `io` adds numpy's arrays, and a
+//! name for each set.
 
 mod csv;
 mod idx;

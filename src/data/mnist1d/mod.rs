@@ -1,5 +1,5 @@
 //! MNIST-1D (Greydanus & Kobak, *Scaling Down Deep Learning with MNIST-1D*, ICML 2024), with the parameters of the paper.
-//! The reference is its authors' package `mnist1d` (https://github.com/greydanus/mnist1d, Apache-2.0).
+//! The reference is its authors' package `mnist1d` (<https://github.com/greydanus/mnist1d>, Apache-2.0).
 
 mod signal;
 
