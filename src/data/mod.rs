@@ -1,15 +1,26 @@
-//! Data sets to search tickets on. Nothing is downloaded: [digits](Dataset::digits) are part of the crate, other
-//! sets are read from files.
+//! Data sets to search tickets on. Nothing is downloaded: the [digits](Dataset::digits) are part of the crate,
+//! [MNIST-1D](Dataset::mnist1d) is made when it is asked for, and other sets are read from files: [MNIST and its
+//! kin](Split::from_idx), and [comma-separated numbers](Dataset::from_csv). The module `io` adds numpy's arrays, and a
+//! name for each set.
 
 mod csv;
+mod idx;
+mod mnist1d;
+mod split;
 
 use flate2::read::GzDecoder;
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array2, Axis};
 use rand::seq::SliceRandom;
 
 use crate::dense::Samples;
 use crate::rng::{Stream, generator};
 use crate::{Error, Result};
+
+pub use split::Split;
+
+/// Labels are below it: a network has an output for each class, and a label that is out of all reason would ask for a
+/// network that no machine has room for.
+const CLASSES: usize = 1 << 16;
 
 /// Samples with classes.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,10 +30,10 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Samples `[samples, features]` and the class of each, from 0.
+    /// Samples `[samples, features]` and the class of each, from 0 to 65,535.
     ///
     /// # Errors
-    /// When there is nothing, or not one label a sample.
+    /// When there is nothing, a number is not finite, there is not one label a sample, or a label is out of range.
     pub fn new(x: Array2<f32>, labels: Vec<usize>) -> Result<Self> {
         let operation = "Dataset::new";
         if x.is_empty() {
@@ -31,6 +42,14 @@ impl Dataset {
         if labels.len() != x.nrows() {
             let expected = format!("{}, one a sample", x.nrows());
             return Err(Error::shape(operation, "labels", expected, labels.len()));
+        }
+        if let Some(((sample, feature), value)) = x.indexed_iter().find(|(_, value)| !value.is_finite()) {
+            let found = format!("{value} at [{sample}, {feature}]");
+            return Err(Error::value(operation, "x", "finite numbers", found));
+        }
+        if let Some((index, label)) = labels.iter().enumerate().find(|&(_, &label)| label >= CLASSES) {
+            let expected = format!("classes below {CLASSES}");
+            return Err(Error::value(operation, "labels", expected, format!("{label} at {index}")));
         }
         Ok(Self { x, labels })
     }
@@ -69,6 +88,15 @@ impl Dataset {
         self.labels.iter().max().map_or(0, |&label| label + 1)
     }
 
+    /// Mean and standard deviation (with n) of all numbers of all samples.
+    pub fn moments(&self) -> (f64, f64) {
+        let mean_of = |value: &dyn Fn(f64) -> f64| {
+            self.x.iter().map(|&x| value(f64::from(x))).sum::<f64>() / self.x.len() as f64
+        };
+        let mean = mean_of(&|x| x);
+        (mean, mean_of(&|x| (x - mean).powi(2)).sqrt())
+    }
+
     /// Splits the set by chance: `validation` and `test` samples, and the rest for training. The same `seed` gives
     /// the same split.
     ///
@@ -95,49 +123,21 @@ impl Dataset {
             test: part(&held_out[validation..]),
         })
     }
-}
 
-/// The three parts of a data set.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Split {
-    /// What the weights are fitted to.
-    pub training: Dataset,
-    /// What decides when to stop, and everything else that is chosen.
-    pub validation: Dataset,
-    /// What is looked at once, to report.
-    pub test: Dataset,
-}
-
-impl Split {
-    /// The default data: the [digits](Dataset::digits) in one fixed split of 1,079 for training, 359 for validation
-    /// and 359 for the test, standardised.
-    ///
-    /// # Errors
-    /// Never, short of a broken build.
-    pub fn digits() -> Result<Self> {
-        Ok(Dataset::digits()?.split(359, 359, 0)?.standardise())
+    /// Shifts and scales every number by the same.
+    fn normalise(&mut self, mean: f64, deviation: f64) {
+        self.x.mapv_inplace(|x| ((f64::from(x) - mean) / deviation) as f32);
     }
 
-    /// Shifts and scales each feature to mean 0 and standard deviation 1 *over the training samples*. A feature that
-    /// is constant there is only shifted.
-    pub fn standardise(mut self) -> Self {
-        let x = &self.training.x;
-        let count = x.nrows() as f64;
-        let (shift, scale): (Vec<f32>, Vec<f32>) = x
-            .columns()
-            .into_iter()
-            .map(|column| {
-                let mean = column.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
-                let variance =
-                    column.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count;
-                (mean as f32, if variance > 0.0 { (1.0 / variance.sqrt()) as f32 } else { 1.0 })
-            })
-            .unzip();
-        let (shift, scale) = (Array1::from(shift), Array1::from(scale));
-        for part in [&mut self.training, &mut self.validation, &mut self.test] {
-            part.x -= &shift;
-            part.x *= &scale;
+    fn swap(&mut self, a: usize, b: usize) {
+        for feature in 0..self.features() {
+            self.x.swap([a, feature], [b, feature]);
         }
-        self
+        self.labels.swap(a, b);
     }
+}
+
+/// A label, if it is one: a whole number from 0. That it is in range, [`Dataset::new`] sees to.
+pub(crate) fn class(label: f64) -> Option<usize> {
+    (label >= 0.0 && label.fract() == 0.0).then_some(label as usize)
 }

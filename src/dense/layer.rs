@@ -2,9 +2,9 @@
 
 use ndarray::{Array1, Array2, ArrayView2, s};
 
-use super::{DenseLayer, LayerMoments};
 use super::optimizer::Parameter;
 use super::pass::Evidence;
+use super::{DenseLayer, LayerMoments};
 use crate::format::{CsrMatrix, Pattern};
 use crate::kernel::{Descend, RowSums, Rule, Sddmm, SpmmPattern, finish, gemm, gemm_into};
 use crate::plan::{Profile, panel_width};

@@ -1,4 +1,4 @@
-//! Sparse models in files.
+//! Sparse models in files, and data sets by [name](Source).
 //!
 //! [`Import`] reads the files in which a pruned network comes out of Python: F32, F16, BF16 or F64 weights with zeros or with
 //! masks. What kind of file it is, its first bytes say: safetensors, Matrix Market, or (feature `numpy`) numpy's `.npy` and
@@ -65,6 +65,8 @@ mod numpy;
 mod samples;
 #[cfg(feature = "numpy")]
 mod scipy;
+#[cfg(feature = "search")]
+mod source;
 mod storage;
 mod tensors;
 
@@ -72,8 +74,12 @@ use std::path::Path;
 
 pub use export::save;
 pub use import::{Import, Model};
+#[cfg(all(feature = "numpy", feature = "search"))]
+pub use samples::read_samples;
 #[cfg(feature = "numpy")]
 pub use samples::{SampleReader, SampleWriter};
+#[cfg(feature = "search")]
+pub use source::Source;
 
 use crate::{Result, SparseMlp};
 
