@@ -8,6 +8,7 @@ mod layer;
 mod mlp;
 mod optimizer;
 mod pass;
+mod schedule;
 mod train;
 mod trainer;
 
@@ -15,5 +16,6 @@ pub use inference::{DenseInference, Orientation};
 pub use mlp::{DenseLayer, DenseMlp, Evaluation, Initialisation, Samples};
 pub use optimizer::Optimizer;
 pub use pass::Gradients;
+pub use schedule::Schedule;
 pub use train::{Epoch, History, Training};
 pub use trainer::{LayerMoments, Moments, Products, Trainer};

@@ -59,6 +59,15 @@ impl FromStr for Optimizer {
 }
 
 impl Optimizer {
+    /// The same with `factor` times the step size.
+    #[must_use]
+    pub fn scaled(self, factor: f32) -> Self {
+        match self {
+            Self::Sgd { rate, momentum } => Self::Sgd { rate: factor * rate, momentum },
+            Self::Adam { rate } => Self::Adam { rate: factor * rate },
+        }
+    }
+
     pub(super) fn check(self, operation: &'static str) -> Result<()> {
         let (Self::Sgd { rate, .. } | Self::Adam { rate }) = self;
         if !(rate.is_finite() && rate > 0.0) {

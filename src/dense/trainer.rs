@@ -136,6 +136,16 @@ impl Trainer {
         Ok(self.pass.run(&mut self.layers, |_, layer, evidence| layer.descend(rule, evidence)))
     }
 
+    /// Goes on by another optimizer, or the same with another rate: what it remembers stays.
+    ///
+    /// # Errors
+    /// When the optimizer is out of range.
+    pub fn set_optimizer(&mut self, optimizer: Optimizer) -> Result<()> {
+        optimizer.check("Trainer::set_optimizer")?;
+        self.optimizer = optimizer;
+        Ok(())
+    }
+
     /// The loss of some of the samples and its gradients, without a step: 0.0 where a layer that trains on its kept weights
     /// has none.
     ///

@@ -30,8 +30,15 @@ macro_rules! text {
     )*};
 }
 
+mod batches;
+mod design;
+mod folder;
+mod method;
 mod recipe;
 mod record;
+mod trial;
 
+pub use method::Method;
 pub use recipe::{Control, Recipe, Rewind};
 pub use record::{Evaluated, Header, Measured, Run, Summary};
+pub use trial::{Step, Trial};

@@ -1,21 +1,54 @@
 //! What a trial writes down, a line of JSON at a time.
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, fs};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Control, Recipe};
 use crate::dense::Evaluation;
+use crate::{Error, ErrorKind, Result};
 
 /// What is in `trial.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// Of the layout of the folder; 1.
+    /// Of the layout of the folder: [`Header::VERSION`].
     pub version: u32,
     /// Of everything random in the trial.
     pub seed: u64,
     /// What it does.
     pub recipe: Recipe,
+}
+
+impl Header {
+    /// The version that this crate writes, and the only one that it reads.
+    pub const VERSION: u32 = 1;
+
+    /// Reads it from the folder of a trial.
+    ///
+    /// # Errors
+    /// When there is none, or it is broken or of another version.
+    pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
+        let path = folder.as_ref().join(Self::FILE);
+        let (operation, subject) = ("Header::read", path.display().to_string());
+        let text = fs::read_to_string(&path).map_err(|error| {
+            let expected = "the file that a trial begins with";
+            Error::caused_by(ErrorKind::Io, operation, subject.clone(), expected, error)
+        })?;
+        let header: Self = serde_json::from_str(&text).map_err(|error| {
+            let expected = "version, seed and recipe of a trial";
+            Error::caused_by(ErrorKind::Format, operation, subject.clone(), expected, error)
+        })?;
+        if header.version != Self::VERSION {
+            let expected = format!("version {}", Self::VERSION);
+            return Err(Error::new(ErrorKind::Format, operation, subject, expected, header.version));
+        }
+        header.recipe.check().map_err(|error| error.within(path.display()))?;
+        Ok(header)
+    }
+
+    /// Its name in the folder.
+    pub(super) const FILE: &str = "trial.json";
 }
 
 /// One training of a trial: the ticket of a round, or a control of it.

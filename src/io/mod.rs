@@ -67,6 +67,8 @@ mod samples;
 mod scipy;
 #[cfg(feature = "search")]
 mod source;
+#[cfg(feature = "experiment")]
+pub(crate) mod state;
 mod storage;
 mod tensors;
 

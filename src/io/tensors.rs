@@ -105,6 +105,12 @@ impl Tensors {
         self.metadata.get(key).map(String::as_str)
     }
 
+    /// All of the file's metadata.
+    #[cfg(feature = "experiment")]
+    pub(super) fn into_metadata(self) -> HashMap<String, String> {
+        self.metadata
+    }
+
     /// The tensor of a name.
     pub(super) fn get<'a>(&'a self, name: &'a str) -> Option<Tensor<'a>> {
         Some(self.infos.get(name)?.tensor(self.operation, name, &self.storage))

@@ -32,6 +32,11 @@ impl Failure {
         Self { status: 4, sentence: sentence.into() }
     }
 
+    /// The user wanted it to stop.
+    pub(crate) fn interrupted(sentence: impl Into<String>) -> Self {
+        Self { status: 130, sentence: sentence.into() }
+    }
+
     /// Stdout cannot be written to. A reader that has seen enough is no failure.
     pub(crate) fn of_stdout(error: io::Error) -> Self {
         match error.kind() {

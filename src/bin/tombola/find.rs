@@ -1,0 +1,247 @@
+//! `tombola find`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use tombola::dense::{Initialisation, Optimizer, Schedule};
+use tombola::experiment::{Control, Header, Method, Recipe, Rewind, Summary, Trial};
+use tombola::io::Source;
+use tombola::ticket::Scope;
+
+use crate::{Failure, print};
+
+/// The split of the data into training, validation and test is the same for all trials.
+const DATA_SEED: u64 = 0;
+
+/// Find winning tickets: train, prune, rewind, again and again.
+///
+/// A trial is one process with one seed and one folder; `tombola report` merges any number of them. Ctrl-C saves and ends it with
+/// status 130, and --resume goes on, to the same bits. A folder with a trial is never written over.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  tombola find --preset digits --out runs/1
+  tombola find --preset lenet-mnist --quick --data mnist/ --out quick/1
+  tombola find --preset digits --method one-shot:movement --rewind iteration:100 --out movement/1
+  seq 5 | parallel tombola find --preset lenet-mnist --data mnist/ --seed {} --out runs/{}
+  tombola find --resume --out runs/1")]
+pub(crate) struct Find {
+    /// The folder of the trial.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Go on with the trial in that folder.
+    #[arg(long, conflicts_with_all = ["preset", "recipe", "seed", "data"])]
+    resume: bool,
+    /// What to start from; the options below change it.
+    #[arg(long, value_enum, default_value_t = Preset::Digits)]
+    preset: Preset,
+    /// A recipe in JSON, as trial.json has one, in place of a preset.
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    recipe: Option<PathBuf>,
+    /// An eighth of the iterations.
+    #[arg(long)]
+    quick: bool,
+    /// Of the initial weights, the order of the samples, and what else is random.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    changes: Changes,
+}
+
+/// What differs from the preset.
+#[derive(Args)]
+struct Changes {
+    /// digits, mnist1d, a folder with the four files of MNIST or its kin, or a pair x.npy,y.npy.
+    #[arg(long)]
+    data: Option<String>,
+    /// Units of the hidden layers.
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    hidden: Option<Vec<usize>>,
+    /// glorot-normal or torch-default.
+    #[arg(long)]
+    initialisation: Option<Initialisation>,
+    /// adam:RATE, sgd:RATE or sgd:RATE:MOMENTUM.
+    #[arg(long)]
+    optimizer: Option<Optimizer>,
+    /// constant, cosine, warm-up:N or step:FACTOR:N.
+    #[arg(long)]
+    schedule: Option<Schedule>,
+    /// Samples of an iteration.
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Iterations of a training.
+    #[arg(long)]
+    iterations: Option<usize>,
+    /// Iterations from one evaluation to the next.
+    #[arg(long, value_name = "N")]
+    evaluate_every: Option<usize>,
+    /// Iterations from one checkpoint to the next: what a killed process may lose.
+    #[arg(long, value_name = "N")]
+    checkpoint_every: Option<usize>,
+    /// METHODS
+    #[arg(long)]
+    method: Option<Method>,
+    /// layer-wise or global.
+    #[arg(long)]
+    scope: Option<Scope>,
+    /// Share of the remaining weights that a round prunes.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// The same of the last layer, where layers have rankings of their own.
+    #[arg(long, value_name = "RATE")]
+    output_rate: Option<f64>,
+    /// Rounds of pruning.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// initial, iteration:N, learning-rate:N or fine-tune:N.
+    #[arg(long)]
+    rewind: Option<Rewind>,
+    /// What to train beside each ticket: reinitialised, random-mask, shuffled-mask, sign-only; an empty word for nothing.
+    #[arg(long, value_name = "NAME,…")]
+    controls: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Preset {
+    /// 64-300-100-10 on the digits that are in the program, 12 rounds.
+    Digits,
+    /// 40-300-100-10 on MNIST-1D, 12 rounds.
+    Mnist1d,
+    /// LeNet-300-100 on MNIST as in Frankle & Carbin (2019), 15 rounds; --data names the folder.
+    LenetMnist,
+}
+
+impl Find {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let mut trial_data = None;
+        let mut load = |name: &str| -> Result<_, Failure> {
+            let source: Source = name.parse()?;
+            Ok(&*trial_data.insert(source.load(DATA_SEED)?))
+        };
+        let trial = if self.resume {
+            if self.quick || !self.changes.are_none() {
+                return Err(Failure::usage("--resume goes on with the recipe of the trial, and takes no other"));
+            }
+            let data = load(&Header::read(&self.out)?.recipe.data)?;
+            Trial::resume(&self.out, data)?
+        } else {
+            let recipe = self.recipe()?;
+            let data = load(&recipe.data)?;
+            Trial::start(&self.out, recipe, self.seed, data)?
+        };
+        work(trial, &self.out)
+    }
+
+    fn recipe(&self) -> Result<Recipe, Failure> {
+        let recipe = match &self.recipe {
+            Some(file) => {
+                let fault = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+                let text = fs::read_to_string(file).map_err(|error| Failure::io(fault(&error)))?;
+                serde_json::from_str(&text).map_err(|error| Failure::contents(fault(&error)))?
+            }
+            None => match self.preset {
+                Preset::Digits => Recipe::digits(),
+                Preset::Mnist1d => Recipe::mnist1d(),
+                Preset::LenetMnist => Recipe::lenet_mnist(),
+            },
+        };
+        let recipe = if self.quick { recipe.quick() } else { recipe };
+        self.changes.apply(recipe)
+    }
+}
+
+impl Changes {
+    fn apply(&self, mut recipe: Recipe) -> Result<Recipe, Failure> {
+        macro_rules! change {
+            ($($field:ident),*) => {$(
+                if let Some(value) = &self.$field {
+                    recipe.$field = value.clone();
+                }
+            )*};
+        }
+        change!(data, hidden, initialisation, optimizer, schedule, batch, iterations, evaluate_every);
+        change!(checkpoint_every, method, scope, rate, output_rate, rounds, rewind);
+        if let Some(controls) = &self.controls {
+            let names = controls.split(',').filter(|name| !name.is_empty());
+            recipe.controls = names.map(str::parse::<Control>).collect::<Result<_, _>>()?;
+        }
+        Ok(recipe)
+    }
+
+    fn are_none(&self) -> bool {
+        let Self { data, hidden, initialisation, optimizer, schedule, batch, iterations, .. } = self;
+        let Self { evaluate_every, checkpoint_every, method, scope, rate, output_rate, rounds, .. } = self;
+        let Self { rewind, controls, .. } = self;
+        data.is_none()
+            && hidden.is_none()
+            && initialisation.is_none()
+            && optimizer.is_none()
+            && schedule.is_none()
+            && batch.is_none()
+            && iterations.is_none()
+            && evaluate_every.is_none()
+            && checkpoint_every.is_none()
+            && method.is_none()
+            && scope.is_none()
+            && rate.is_none()
+            && output_rate.is_none()
+            && rounds.is_none()
+            && rewind.is_none()
+            && controls.is_none()
+    }
+}
+
+/// Trains to the end, or until someone wants it to stop.
+fn work(mut trial: Trial<'_>, out: &Path) -> Result<(), Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let wanted = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        // Who asks twice does not want to wait for the checkpoint.
+        if wanted.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .map_err(|error| Failure::io(format!("signals: {error}")))?;
+
+    let (all, done) = trial.iterations();
+    let style = ProgressStyle::with_template("{bar:30} {percent}% {msg}, {per_sec}, {eta} left");
+    let bar = ProgressBar::new(all as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_position(done as u64);
+    bar.reset_eta();
+    while !trial.is_finished() {
+        if stop.load(Ordering::Relaxed) {
+            trial.checkpoint()?;
+            bar.finish_and_clear();
+            return Err(Failure::interrupted(format!(
+                "stopped at iteration {} of {all}; tombola find --resume --out {} goes on",
+                trial.iterations().1,
+                out.display()
+            )));
+        }
+        let step = trial.step()?;
+        bar.inc(step.iterations as u64);
+        if let Some(evaluated) = step.evaluated {
+            let accuracy = 100.0 * evaluated.measured.test_accuracy;
+            bar.set_message(format!("{}: {accuracy:.2}%", evaluated.run));
+        }
+        if let Some(summary) = step.finished {
+            bar.suspend(|| print(&line(&summary)))?;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// What came of a training.
+fn line(summary: &Summary) -> String {
+    let [early, end] = [summary.early_stop, summary.end].map(|measured| 100.0 * measured.test_accuracy);
+    format!(
+        "{}: {:.1}% of the weights, test accuracy {early:.2}% at iteration {}, {end:.2}% at the end\n",
+        summary.run,
+        100.0 * summary.density(),
+        summary.early_stop.iteration
+    )
+}

@@ -1,0 +1,41 @@
+//! Arrays of numbers by name, with some text: what a program writes down to go on from.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+use super::array::{Array, Data};
+use super::tensors::Tensors;
+use super::{checkpoint, file};
+use crate::Result;
+
+/// Writes arrays and texts by their names, as a safetensors file that appears whole or not at all.
+pub(crate) fn write(
+    path: &Path,
+    arrays: &[(String, Vec<f32>)],
+    texts: HashMap<String, String>,
+) -> Result<()> {
+    let arrays = arrays.iter().map(|(name, values)| Array::new(name, Data::Floats(values.into())));
+    file::write(path, |file| checkpoint::write(arrays.collect(), texts, file))
+}
+
+/// What [`write`] wrote, for an operation that errors will name.
+#[expect(clippy::type_complexity, reason = "once")]
+pub(crate) fn read(
+    operation: &'static str,
+    path: &Path,
+) -> Result<(HashMap<String, Vec<f32>>, HashMap<String, String>)> {
+    let within = |error: crate::Error| error.within(path.display());
+    let tensors = Tensors::read(operation, path).map_err(within)?;
+    let names: Vec<String> = tensors.names().map(str::to_owned).collect();
+    let arrays = names.into_iter().filter_map(|name| {
+        let floats = tensors.get(&name)?.floats();
+        Some(floats.map(|floats| (name.clone(), floats)).map_err(within))
+    });
+    Ok((arrays.collect::<Result<_>>()?, tensors.into_metadata()))
+}
+
+/// Writes a text that appears whole or not at all.
+pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
+    file::write(path, |file| file.write_all(text.as_bytes()))
+}
