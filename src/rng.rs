@@ -17,6 +17,8 @@ pub(crate) enum Stream {
     Batches = 4,
     #[cfg(feature = "search")]
     Split = 5,
+    #[cfg(feature = "search")]
+    Growth = 6,
 }
 
 /// The generator of one stream of one seed: ChaCha with 8 rounds, the same numbers on every platform.
