@@ -91,7 +91,7 @@ struct Trial {
 struct Contest {
     ticket: Round,
     reinitialised: Round,
-    random_mask: Round,
+    shuffled_mask: Round,
 }
 
 /// Part 2: the hypothesis on handwritten digits. Returns a trained ticket for part 3.
@@ -135,7 +135,7 @@ fn claim(optimizer: Optimizer) -> Result<(DenseMlp, Ticket)> {
         }
     }
     println!("\n   Where a control first lacks more than three standard errors of that difference:");
-    for (name, parted) in ["fresh weights", "random mask"].into_iter().zip(parted) {
+    for (name, parted) in ["fresh weights", "shuffled mask"].into_iter().zip(parted) {
         println!(
             "   {name:<20} {}",
             parted.map_or("nowhere".into(), |sparsity| format!("at {sparsity:.1}% sparsity"))
@@ -153,8 +153,8 @@ fn trial(seed: u64, optimizer: Optimizer, data: &Split) -> Result<Trial> {
     let with_controls = |ticket: Round| {
         // Seeds that no search uses.
         let fresh = ticket.ticket.reinitialised(Initialisation::GlorotNormal, 1000 + seed);
-        let random = ticket.ticket.random_mask(1000 + seed)?;
-        Ok(Contest { ticket, reinitialised: search.train(fresh)?, random_mask: search.train(random)? })
+        let shuffled = ticket.ticket.shuffled_mask(1000 + seed)?;
+        Ok(Contest { ticket, reinitialised: search.train(fresh)?, shuffled_mask: search.train(shuffled)? })
     };
     let dense = search.dense()?;
     let one_shot = with_controls(search.one_shot(&dense, 0.8)?)?;
@@ -170,8 +170,8 @@ fn contest<'a>(contests: impl Iterator<Item = &'a Contest> + Clone) -> [Spread; 
     println!();
     type Control = fn(&Contest) -> &Round;
     let fresh: Control = |contest| &contest.reinitialised;
-    let random: Control = |contest| &contest.random_mask;
-    [("  fresh weights", fresh), ("  random mask", random)].map(|(name, control)| {
+    let shuffled: Control = |contest| &contest.shuffled_mask;
+    [("  fresh weights", fresh), ("  shuffled mask", shuffled)].map(|(name, control)| {
         row(name, contests.clone().map(control));
         let lack = |contest| accuracy(control(contest)) - accuracy(&contest.ticket);
         let difference: Spread = contests.clone().map(lack).collect();

@@ -27,7 +27,7 @@
 //! | [`sparse`] | [`SparseLinear`], [`SparseMlp`], [`Workspace`]: inference |
 //! | [`dense`] | [`DenseMlp`](dense::DenseMlp) on faer: the baseline, and training (feature `dense`) |
 //! | [`data`] | data sets (feature `search`) |
-//! | [`ticket`] | the search: one-shot, iterative, rewinding, controls (feature `search`) |
+//! | [`ticket`] | the search: one-shot, iterative, rewinding, controls; pruning before and during training (feature `search`) |
 //! | [`io`] | sparse models in files, and data sets by name (feature `io`) |
 //! | [`experiment`] | searches in folders: recorded, resumable, merged into a report (feature `experiment`) |
 //! | [`compare`] | a network on this machine, dense and in every sparse way (feature `dense`) |

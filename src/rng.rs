@@ -19,6 +19,8 @@ pub(crate) enum Stream {
     Split = 5,
     #[cfg(feature = "search")]
     Samples = 6,
+    #[cfg(feature = "search")]
+    Growth = 7,
 }
 
 /// The generator of one stream of one seed: ChaCha with 8 rounds, the same numbers on every platform.

@@ -205,9 +205,29 @@ fn the_highest_scores_stay_whatever_their_sign() {
         let kept: Vec<_> = order[..keep].iter().map(|(place, _)| *place).collect();
         let expected = Mask::from_fn(shape, |row, column| kept.contains(&(row, column)));
         assert_eq!(within.highest_within(scores.view(), keep).unwrap(), expected);
+        // The same in f64, with numbers that f32 takes for 0.
+        let fine = scores.mapv(|score| f64::from(score) * 1e-200);
+        assert_eq!(within.highest_within(fine.view(), keep).unwrap(), expected);
         let masks = [within.clone(), within.clone()];
         let both = Mask::highest_within_global(&masks, &[scores.view(), scores.view()], 2 * keep).unwrap();
         assert_eq!(both.iter().map(Mask::kept).sum::<usize>(), 2 * keep);
         assert!(within.highest_within(scores.view(), within.kept() + 1).is_err());
+    }
+}
+
+#[test]
+fn masks_combine_bit_by_bit() {
+    for shape in [(1, 1), (3, 64), (7, 13), (5, 67), (0, 4), (4, 0)] {
+        let (a, b) = (
+            Mask::from_fn(shape, |row, column| (row + column) % 3 != 1),
+            Mask::from_fn(shape, |row, column| (2 * row + column) % 5 < 2),
+        );
+        let (with, without) = (a.to_array(), b.to_array());
+        assert_eq!(a.or(&b).unwrap().to_array(), &with | &without);
+        assert_eq!(a.and(&b).unwrap().to_array(), &with & &without);
+        assert_eq!(a.complement().to_array(), !&with);
+        assert_eq!(a.complement().kept() + a.kept(), a.len());
+        assert_eq!(a.complement().complement(), a);
+        assert!(a.or(&Mask::all((shape.0 + 1, shape.1))).is_err());
     }
 }

@@ -62,7 +62,9 @@ fn a_seed_gives_the_same_ticket_twice() {
         let mut rounds = search.iterative(&dense, 0.4, 2)?;
         rounds.push(search.one_shot(&dense, 0.8)?);
         rounds.push(search.train(rounds[0].ticket.reinitialised(Initialisation::GlorotNormal, 9))?);
+        rounds.push(search.train(rounds[0].ticket.shuffled_mask(9)?)?);
         rounds.push(search.train(rounds[0].ticket.random_mask(9)?)?);
+        rounds.push(search.train(rounds[0].ticket.sign_only(Initialisation::GlorotNormal))?);
         Ok::<_, Error>(rounds)
     };
     // At the same time, on two threads: neither the order nor the thread shows.
@@ -135,13 +137,66 @@ fn controls_change_one_thing_each() {
     }
     assert_rewound(&reinitialised);
 
-    let random = ticket.random_mask(2).unwrap();
-    assert_eq!(random.initial(), ticket.initial());
-    for (random, mask) in random.masks().iter().zip(ticket.masks()) {
-        assert_eq!((random.shape(), random.kept()), (mask.shape(), mask.kept()));
-        assert_ne!(random, mask);
+    let shuffled = ticket.shuffled_mask(2).unwrap();
+    assert_eq!(shuffled.origin(), Origin::ShuffledMask);
+    assert_eq!(shuffled.initial(), ticket.initial());
+    for (shuffled, mask) in shuffled.masks().iter().zip(ticket.masks()) {
+        assert_eq!((shuffled.shape(), shuffled.kept()), (mask.shape(), mask.kept()));
+        assert_ne!(shuffled, mask);
     }
+    assert_rewound(&shuffled);
+    assert_ne!(shuffled.masks(), ticket.shuffled_mask(3).unwrap().masks());
+}
+
+#[test]
+fn a_random_mask_keeps_the_total_count() {
+    let initial = DenseMlp::initialise(&SIZES, Initialisation::TorchDefault, 1).unwrap();
+    // All in the first layer, none in the last: 801 of 3560 are 22.5%.
+    let masks = [(64, 40, 800), (40, 20, 1), (20, 10, 0)];
+    let masks = masks.map(|(inputs, out, keep)| Mask::random_count((out, inputs), keep, 1).unwrap());
+    let ticket = Ticket::new(initial, masks.to_vec()).unwrap();
+    let random = ticket.random_mask(2).unwrap();
+    assert_eq!((random.origin(), random.initial()), (Origin::RandomMask, ticket.initial()));
+    assert_eq!(random.masks().iter().map(Mask::kept).collect::<Vec<_>>(), [576, 180, 45]);
     assert_rewound(&random);
+    for kept in [0, 1] {
+        let masks = [(64, 40), (40, 20), (20, 10)].map(|(inputs, out)| match kept {
+            0 => Mask::none((out, inputs)),
+            _ => Mask::all((out, inputs)),
+        });
+        let ticket = Ticket::new(ticket.initial().clone(), masks.to_vec()).unwrap();
+        assert_eq!(ticket.random_mask(2).unwrap().masks(), ticket.masks());
+        assert_eq!(ticket.shuffled_mask(2).unwrap().masks(), ticket.masks());
+    }
+}
+
+#[test]
+fn only_signs_are_left() {
+    // A hundred standard errors of a standard deviation would show another formula.
+    for (initialisation, expected) in [
+        (Initialisation::TorchDefault, [1.0 / 192.0_f32, 1.0 / 120.0, 1.0 / 60.0]),
+        (Initialisation::GlorotNormal, [2.0 / 104.0, 2.0 / 60.0, 2.0 / 30.0]),
+    ] {
+        let mut initial = DenseMlp::initialise(&SIZES, initialisation, 1).unwrap();
+        initial.weight_mut(1).unwrap()[(3, 5)] = 0.0;
+        let masks: Vec<_> =
+            initial.weight_views().into_iter().map(|weight| Mask::magnitude(weight, 0.5).unwrap()).collect();
+        let ticket = Ticket::new(initial, masks).unwrap();
+        let signs = ticket.sign_only(initialisation);
+        assert_eq!((signs.masks(), signs.origin()), (ticket.masks(), Origin::SignOnly));
+        let layers = signs.initial().layers().iter().zip(ticket.initial().layers());
+        for ((sign, layer), expected) in layers.zip(expected.map(f32::sqrt)) {
+            let weight = layer.weight();
+            let measured = weight.iter().map(|weight| weight * weight).sum::<f32>() / weight.len() as f32;
+            assert!((measured.sqrt() / expected - 1.0).abs() < 0.2, "{measured} is not {expected}²");
+            for (sign, &weight) in sign.weight().iter().zip(weight) {
+                let magnitude = if weight == 0.0 { 0.0 } else { expected };
+                assert!((sign.abs() - magnitude).abs() < 1e-6 && sign * weight >= 0.0, "{sign} for {weight}");
+            }
+            assert_eq!(bits(sign.bias()), bits(layer.bias()));
+        }
+        assert_rewound(&signs);
+    }
 }
 
 #[test]

@@ -95,6 +95,15 @@ impl FromStr for Initialisation {
 }
 
 impl Initialisation {
+    /// The standard deviation of the weights of a layer.
+    pub fn deviation(self, inputs: usize, out: usize) -> f32 {
+        match self {
+            // Of numbers uniform in ±bound it is bound/√3.
+            Self::TorchDefault => 1.0 / (3.0 * inputs as f32).sqrt(),
+            Self::GlorotNormal => (2.0 / (inputs + out) as f32).sqrt(),
+        }
+    }
+
     fn layer(self, inputs: usize, out: usize, generator: &mut impl Rng) -> (Array2<f32>, Array1<f32>) {
         match self {
             Self::TorchDefault => {
@@ -104,7 +113,7 @@ impl Initialisation {
                 (weight, Array1::from_shape_simple_fn(out, uniform))
             }
             Self::GlorotNormal => {
-                let deviation = (2.0 / (inputs + out) as f32).sqrt();
+                let deviation = self.deviation(inputs, out);
                 let normal = || {
                     let sample: f32 = StandardNormal.sample(generator);
                     deviation * sample
@@ -367,7 +376,7 @@ impl DenseMlp {
         Ok(())
     }
 
-    pub(super) fn check_samples(&self, operation: &'static str, samples: Samples<'_>) -> Result<()> {
+    pub(crate) fn check_samples(&self, operation: &'static str, samples: Samples<'_>) -> Result<()> {
         let Samples { x, labels } = samples;
         if x.nrows() == 0 || x.ncols() != self.inputs() {
             let expected = format!("[samples, {}] with at least one sample", self.inputs());

@@ -21,6 +21,7 @@ use ndarray::{Array2, ArrayView2};
 
 pub use criterion::Criterion;
 pub use magnitude::quantile;
+pub use ranking::Rankable;
 
 use crate::{Error, Result};
 
@@ -151,6 +152,22 @@ impl Mask {
         self.check_shape("Mask::and", "other", other.shape)?;
         let words = self.words.iter().zip(&other.words).map(|(a, b)| a & b).collect();
         Ok(Self { shape: self.shape, words })
+    }
+
+    /// The mask of what either keeps.
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    pub fn or(&self, other: &Self) -> Result<Self> {
+        self.check_shape("Mask::or", "other", other.shape)?;
+        let words = self.words.iter().zip(&other.words).map(|(a, b)| a | b).collect();
+        Ok(Self { shape: self.shape, words })
+    }
+
+    /// The mask of what this one prunes.
+    #[must_use]
+    pub fn complement(&self) -> Self {
+        Self::from_fn(self.shape, |row, column| !self.bit(row, column))
     }
 
     pub(crate) fn check_shape(

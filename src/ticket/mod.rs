@@ -2,19 +2,40 @@
 //!
 //! A [`Search`] trains a network, prunes its smallest weights by magnitude, and rewinds the survivors to the values
 //! that they started from: [in one shot](Search::one_shot) or [in rounds](Search::iterative), each a little sparser.
-//! What comes out is a [`Ticket`]. To see that both its mask and its initial weights matter, it is trained beside two
-//! controls: the [same mask with fresh weights](Ticket::reinitialised), and [another mask of the same counts on the
-//! same weights](Ticket::random_mask).
+//! What comes out is a [`Ticket`]. To see that both its mask and its initial weights matter, it is trained beside
+//! controls: the [same mask with fresh weights](Ticket::reinitialised), or [with nothing but their
+//! signs](Ticket::sign_only), and [another mask of the same counts](Ticket::shuffled_mask), or [of the same total
+//! count](Ticket::random_mask), on the same weights.
+//!
+//! Other ways to a mask: other [scores](Score) of a trained network; pruning [before training](Foresight); and masks that
+//! [change during training](Rewiring), from a random one of some [distribution](Distribution) over the layers. Which layers
+//! can do without many weights, a [scan](Sensitivity) tells.
 
+mod control;
+mod distribution;
+mod foresight;
+mod name;
 mod report;
+mod rewiring;
+mod score;
 mod search;
+mod sensitivity;
+mod surface;
+
+use ndarray::{Array2, ArrayView2};
 
 use crate::data::Split;
-use crate::dense::{DenseMlp, Evaluation, History, Initialisation, Training};
+use crate::dense::{DenseMlp, Evaluation, History, Training};
 use crate::{Mask, Result, SparseMlp};
 
+pub use distribution::Distribution;
+pub use foresight::Foresight;
+use name::{name_of, named};
 pub use report::Spread;
+pub use rewiring::{Decay, Growth, Rewired, Rewiring};
+pub use score::Score;
 pub use search::{Round, Scope, Search};
+pub use sensitivity::{Pruned, Sensitivity};
 
 /// A sparse subnetwork at its first values: the initial network, which of its weights stay, and how they were found.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,8 +69,12 @@ pub enum Origin {
     },
     /// A control: another ticket's mask on fresh weights.
     Reinitialised,
-    /// A control: a random mask with another ticket's counts, on its weights.
+    /// A control: a random mask with another ticket's count in each layer, on its weights.
+    ShuffledMask,
+    /// A control: a random mask with another ticket's total count, on its weights.
     RandomMask,
+    /// A control: another ticket's mask and signs, all weights of a layer of one magnitude.
+    SignOnly,
     /// Brought by the caller.
     Given,
 }
@@ -140,28 +165,9 @@ impl Ticket {
     pub fn to_sparse(&self, network: &DenseMlp) -> Result<SparseMlp> {
         network.to_sparse(&self.masks)
     }
+}
 
-    /// The first control: the same masks on a fresh network. It tells what the first values are worth.
-    pub fn reinitialised(&self, initialisation: Initialisation, seed: u64) -> Self {
-        let initial = self.initial.reinitialised(initialisation, seed);
-        Self { initial, masks: self.masks.clone(), origin: Origin::Reinitialised }
-    }
-
-    /// The second control: in each layer as many weights, chosen by chance, at the same first values. It tells what
-    /// the choice is worth.
-    ///
-    /// # Errors
-    /// Never: the counts are those of masks of these shapes.
-    pub fn random_mask(&self, seed: u64) -> Result<Self> {
-        let masks = self.masks.iter().zip(0_u64..).map(|(mask, layer)| {
-            // Far apart, so that a neighbouring seed does not draw a neighbouring layer's mask.
-            let seed = seed.wrapping_add(layer.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            Mask::random_count(mask.shape(), mask.kept(), seed)
-        });
-        Ok(Self {
-            initial: self.initial.clone(),
-            masks: masks.collect::<Result<_>>()?,
-            origin: Origin::RandomMask,
-        })
-    }
+/// As rankings take them.
+fn views(scores: &[Array2<f64>]) -> Vec<ArrayView2<'_, f64>> {
+    scores.iter().map(|scores| scores.view()).collect()
 }
