@@ -32,6 +32,12 @@ macro_rules! text {
 
 mod recipe;
 mod record;
+mod report;
 
 pub use recipe::{Control, Recipe, Rewind};
 pub use record::{Evaluated, Header, Measured, Run, Summary};
+#[cfg(feature = "plot")]
+pub use report::picture;
+#[cfg(feature = "plot")]
+pub use report::{Chart, Pictures};
+pub use report::{Difference, Recorded, Report, Row, Spreads};

@@ -70,7 +70,7 @@ impl Model {
 }
 
 /// Writes a file that appears whole or not at all.
-pub(super) fn atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+pub(crate) fn atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| fault(path, error))?;
     write(file.as_file_mut()).map_err(|error| fault(path, error))?;

@@ -48,6 +48,8 @@ mod tombola;
 
 use std::path::Path;
 
+#[cfg(feature = "plot")]
+pub(crate) use export::atomically;
 pub use import::{Import, Model};
 #[cfg(feature = "numpy")]
 pub use samples::{SampleReader, SampleWriter};

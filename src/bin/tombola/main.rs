@@ -5,6 +5,7 @@ mod convert;
 mod failure;
 mod input;
 mod inspect;
+mod report;
 mod run;
 
 use std::io::{self, Write};
@@ -37,6 +38,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Run(run::Run),
     Bench(bench::Bench),
+    Report(report::Report),
     /// Print the completions of a shell.
     #[command(after_help = "Example:
   tombola completions bash > ~/.local/share/bash-completion/completions/tombola")]
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) => inspect.run(),
         Command::Run(run) => run.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Report(report) => report.run(),
         Command::Completions { shell } => completions(shell),
     };
     match result {
