@@ -56,7 +56,8 @@ impl FromStr for Schedule {
 
     fn from_str(text: &str) -> Result<Self> {
         let fault = || {
-            let expected = "constant, cosine, warm-up:N or step:FACTOR:N with a factor in (0, 1] and N above 0";
+            let expected =
+                "constant, cosine, warm-up:N or step:FACTOR:N with a factor in (0, 1] and N above 0";
             Error::value("Schedule::from_str", "schedule", expected, format!("`{text}`"))
         };
         let count = |word: &str| word.parse().ok().filter(|&count: &usize| count > 0).ok_or_else(fault);

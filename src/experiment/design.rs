@@ -119,13 +119,7 @@ impl Design {
     }
 
     /// The masks of a round's ticket.
-    fn masks(
-        &self,
-        round: usize,
-        folder: &Folder,
-        initial: &DenseMlp,
-        data: &Split,
-    ) -> Result<Vec<Mask>> {
+    fn masks(&self, round: usize, folder: &Folder, initial: &DenseMlp, data: &Split) -> Result<Vec<Mask>> {
         let all = || initial.layers().iter().map(|layer| Mask::all(layer.shape())).collect();
         if round == 0 {
             return Ok(all());

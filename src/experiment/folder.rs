@@ -72,8 +72,9 @@ impl Folder {
         for lines in ["records.jsonl", "rounds.jsonl"] {
             folder.lines(lines, 0)?;
         }
-        let text = serde_json::to_string_pretty(header).map_err(|error| fault(&folder.place(Header::FILE), error))?;
-        state::write_text(&folder.place(Header::FILE), &format!("{text}\n"))?;
+        let text = serde_json::to_string_pretty(header)
+            .map_err(|error| fault(&folder.place(Header::FILE), error))?;
+        state::write_bytes(&folder.place(Header::FILE), format!("{text}\n").as_bytes())?;
         Ok(folder)
     }
 
@@ -122,7 +123,11 @@ impl Folder {
     }
 
     /// Writes a checkpoint in the place of the last one.
-    pub(super) fn write_checkpoint(&self, position: &Position, parameters: Option<&Parameters>) -> Result<()> {
+    pub(super) fn write_checkpoint(
+        &self,
+        position: &Position,
+        parameters: Option<&Parameters>,
+    ) -> Result<()> {
         let path = self.place(CHECKPOINT);
         let mut arrays: Vec<(String, Vec<f32>)> = Vec::new();
         if let Some(Parameters { network, masks, moments }) = parameters {
@@ -161,7 +166,13 @@ impl Folder {
         let position = of(&metadata, "position").ok_or_else(|| broken("the position"))?;
         let position: Position = serde_json::from_str(&position).map_err(|error| {
             let subject = path.display().to_string();
-            Error::caused_by(ErrorKind::Format, "Trial::resume", subject, "the position of a checkpoint", error)
+            Error::caused_by(
+                ErrorKind::Format,
+                "Trial::resume",
+                subject,
+                "the position of a checkpoint",
+                error,
+            )
         })?;
         if position.training.is_none() {
             return Ok((position, None));

@@ -62,7 +62,9 @@ impl FromStr for Method {
         match (name, detail) {
             ("iterative", _) => Ok(Self::Iterative(score()?)),
             ("one-shot", _) => Ok(Self::OneShot(score()?)),
-            ("set" | "rigl", _) => Ok(Self::Dynamic(name.parse().map_err(|_: Error| fault())?, distribution()?)),
+            ("set" | "rigl", _) => {
+                Ok(Self::Dynamic(name.parse().map_err(|_: Error| fault())?, distribution()?))
+            }
             (_, None) => name.parse().map(Self::Foresight).map_err(|_: Error| fault()),
             (_, Some(_)) => Err(fault()),
         }

@@ -36,9 +36,15 @@ mod folder;
 mod method;
 mod recipe;
 mod record;
+mod report;
 mod trial;
 
 pub use method::Method;
 pub use recipe::{Control, Recipe, Rewind};
 pub use record::{Evaluated, Header, Measured, Run, Summary};
+#[cfg(feature = "plot")]
+pub use report::picture;
+#[cfg(feature = "plot")]
+pub use report::{Chart, Pictures};
+pub use report::{Difference, Recorded, Report, Row, Spreads};
 pub use trial::{Step, Trial};

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dense::{Initialisation, Optimizer, Schedule};
 use super::Method;
+use crate::dense::{Initialisation, Optimizer, Schedule};
 use crate::ticket::{Scope, Score};
 use crate::{Error, Result};
 
@@ -120,9 +120,11 @@ impl Recipe {
             {
                 fault("rewind", &format!("1 to {} iterations", self.iterations), &self.rewind)
             }
-            Rewind::LearningRate(_) | Rewind::FineTune(_) if !self.method.prunes_trained() => {
-                fault("rewind", &format!("initial or iteration:N with the method {}", self.method), &self.rewind)
-            }
+            Rewind::LearningRate(_) | Rewind::FineTune(_) if !self.method.prunes_trained() => fault(
+                "rewind",
+                &format!("initial or iteration:N with the method {}", self.method),
+                &self.rewind,
+            ),
             _ => Ok(()),
         }
     }

@@ -137,7 +137,8 @@ impl<'a> Trial<'a> {
     /// The iterations of all trainings, and those that are done.
     pub fn iterations(&self) -> (usize, usize) {
         let lens: Vec<usize> = self.design.runs().iter().map(|&run| self.design.range(run).len()).collect();
-        let under_way = self.training.as_ref().map_or(0, |training| training.iteration - training.range.start);
+        let under_way =
+            self.training.as_ref().map_or(0, |training| training.iteration - training.range.start);
         (lens.iter().sum(), lens[..self.done].iter().sum::<usize>() + under_way)
     }
 
@@ -238,10 +239,9 @@ impl<'a> Trial<'a> {
                 end = end.min(rewound);
             }
             for iteration in start..end {
-                let factor = recipe.schedule.factor(
-                    iteration.min(recipe.iterations.saturating_sub(1)),
-                    recipe.iterations,
-                );
+                let factor = recipe
+                    .schedule
+                    .factor(iteration.min(recipe.iterations.saturating_sub(1)), recipe.iterations);
                 training.trainer.set_optimizer(recipe.optimizer.scaled(factor))?;
                 let loss = training.trainer.step(samples, training.batches.of(iteration))?;
                 training.losses = (training.losses.0 + loss, training.losses.1 + 1);

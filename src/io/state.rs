@@ -35,7 +35,7 @@ pub(crate) fn read(
     Ok((arrays.collect::<Result<_>>()?, tensors.into_metadata()))
 }
 
-/// Writes a text that appears whole or not at all.
-pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
-    file::write(path, |file| file.write_all(text.as_bytes()))
+/// Writes bytes as a file that appears whole or not at all.
+pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    file::write(path, |file| file.write_all(bytes))
 }

@@ -10,6 +10,7 @@ use std::fmt;
 /// assert_eq!(format!("{spread:.1}"), "2.0 ± 1.0");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "experiment", derive(serde::Serialize))]
 pub struct Spread {
     /// The mean; NaN of nothing.
     pub mean: f64,

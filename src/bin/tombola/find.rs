@@ -123,7 +123,9 @@ impl Find {
         };
         let trial = if self.resume {
             if self.quick || !self.changes.are_none() {
-                return Err(Failure::usage("--resume goes on with the recipe of the trial, and takes no other"));
+                return Err(Failure::usage(
+                    "--resume goes on with the recipe of the trial, and takes no other",
+                ));
             }
             let data = load(&Header::read(&self.out)?.recipe.data)?;
             Trial::resume(&self.out, data)?

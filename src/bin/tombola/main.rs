@@ -3,8 +3,10 @@
 mod bench;
 mod convert;
 mod failure;
+mod find;
 mod input;
 mod inspect;
+mod report;
 mod run;
 
 use std::io::{self, Write};
@@ -24,7 +26,8 @@ use failure::Failure;
   1  what --assert claims does not hold
   2  the command line makes no sense
   3  a file cannot be read or written
-  4  a file holds something else than it should"
+  4  a file holds something else than it should
+  130  stopped by Ctrl-C, and saved"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -37,6 +40,8 @@ enum Command {
     Inspect(inspect::Inspect),
     Run(run::Run),
     Bench(bench::Bench),
+    Find(find::Find),
+    Report(report::Report),
     /// Print the completions of a shell.
     #[command(after_help = "Example:
   tombola completions bash > ~/.local/share/bash-completion/completions/tombola")]
@@ -52,6 +57,8 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) => inspect.run(),
         Command::Run(run) => run.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Find(find) => find.run(),
+        Command::Report(report) => report.run(),
         Command::Completions { shell } => completions(shell),
     };
     match result {
