@@ -249,7 +249,7 @@ pub fn read_samples(x: impl AsRef<Path>, y: impl AsRef<Path>) -> Result<Dataset>
         let mut reader = SampleReader::open(path)?;
         // Not by what a header claims: as much as a file of this length can hold.
         let len = std::fs::metadata(path).map_or(0, |metadata| metadata.len() as usize);
-        if reader.samples.checked_mul(reader.features).is_none_or(|values| values > len) {
+        if reader.samples.max(1).checked_mul(reader.features).is_none_or(|values| values > len) {
             return Err(reader.ends_early());
         }
         let mut values = Array2::zeros((reader.samples, reader.features));
