@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array1, Array2, ArrayView2, CowArray, Ix2};
 use sprs::CsMatI;
 
-use super::EMPTY;
 use super::names::{Group, Part, layer_of_mask, layers};
+use super::source::Source;
 use super::tensors::Tensors;
+use super::{DENSE, EMPTY};
 use crate::csr::{self, Csr};
 use crate::mask::Criterion;
 use crate::{Activation, Error, ErrorKind, Mask, Result, SparseLinear, SparseMlp};
@@ -38,7 +39,7 @@ pub struct Model {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Import {
-    masks: Option<PathBuf>,
+    masks: Option<Source>,
     layers: Vec<String>,
     criterion: Option<Criterion>,
     activations: Vec<Activation>,
@@ -54,7 +55,14 @@ impl Import {
     /// that it does not name stay as they are.
     #[must_use]
     pub fn masks(mut self, file: impl Into<PathBuf>) -> Self {
-        self.masks = Some(file.into());
+        self.masks = Some(Source::File(file.into()));
+        self
+    }
+
+    /// [`masks`](Self::masks) from the bytes of such a file. Errors call it by the name.
+    #[must_use]
+    pub fn masks_from_bytes(mut self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        self.masks = Some(Source::Bytes(name.into(), bytes.into()));
         self
     }
 
@@ -87,21 +95,45 @@ impl Import {
     /// When a file cannot be read or is broken, a tensor is none of a linear layer's, or shapes do not fit: the error names
     /// the file and the tensor.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Model> {
-        let path = path.as_ref();
-        let tensors = Tensors::read(OPERATION, path).map_err(|error| error.within(path.display()))?;
+        self.read_from(Source::File(path.as_ref().to_owned()))
+    }
+
+    /// [`read`](Self::read) from the bytes of such a file. Errors call it by the name, which is that of a layer, too, where
+    /// that of a file would be.
+    ///
+    /// ```no_run
+    /// use tombola::io::Import;
+    /// # macro_rules! include_bytes { ($path:literal) => { [0; 8] } }
+    /// let model = Import::new().parse("ticket.safetensors", include_bytes!("ticket.safetensors"))?;
+    /// # Ok::<(), tombola::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(&self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Result<Model> {
+        self.read_from(Source::Bytes(name.into(), bytes.into()))
+    }
+
+    fn read_from(&self, source: Source) -> Result<Model> {
+        let (name, stem) = (source.name(), source.stem());
+        let tensors = Tensors::read(OPERATION, source).map_err(|error| error.within(&name))?;
         let mut masks = match &self.masks {
-            Some(file) => read_masks(file).map_err(|error| error.within(file.display()))?,
+            Some(source) => read_masks(source).map_err(|error| error.within(source.name()))?,
             None => HashMap::new(),
         };
-        let mut model = self.assemble(&tensors, &mut masks).map_err(|error| error.within(path.display()))?;
+        let mut model = self.assemble(&tensors, &mut masks).map_err(|error| error.within(&name))?;
         // A layer's tensors may be called `weight` and `bias` and no more.
-        if let Some(name) = model.names.iter_mut().find(|name| name.is_empty()) {
-            *name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(index) = model.names.iter().position(String::is_empty) {
+            let mut name = stem;
+            while model.names.contains(&name) {
+                name.push('_');
+            }
+            model.names[index] = name;
         }
-        if let (Some(file), Some(layer)) = (&self.masks, masks.keys().min()) {
+        if let (Some(source), Some(layer)) = (&self.masks, masks.keys().min()) {
             let expected = format!("the name of a layer: {}", model.names.join(", "));
             let error = Error::new(ErrorKind::Format, OPERATION, "mask", expected, format!("`{layer}`"));
-            return Err(error.within(file.display()));
+            return Err(error.within(source.name()));
         }
         Ok(model)
     }
@@ -119,7 +151,7 @@ impl Import {
             }
         }
         if let Some(criterion) = self.criterion {
-            prune(&mut weights, criterion)?;
+            prune(&groups, &mut weights, criterion)?;
         }
         let activations = self.chosen_activations(&recorded, &names)?;
         let layers = groups.iter().zip(weights).zip(activations).map(|((group, weights), activation)| {
@@ -131,13 +163,13 @@ impl Import {
     }
 
     fn chosen_activations(&self, recorded: &Recorded, names: &[String]) -> Result<Vec<Activation>> {
-        let of_layer = |name| recorded.layers.iter().position(|layer| layer == name);
+        let places: HashMap<_, _> = recorded.layers.iter().zip(0..).collect();
         let given = if !self.activations.is_empty() {
             self.activations.clone()
         } else if recorded.layers.is_empty() {
             recorded.activations.clone()
         } else {
-            names.iter().filter_map(|name| recorded.activations.get(of_layer(name)?).copied()).collect()
+            names.iter().filter_map(|name| recorded.activations.get(*places.get(name)?).copied()).collect()
         };
         if given.is_empty() {
             let last = |index| if index + 1 < names.len() { Activation::Relu } else { Activation::Identity };
@@ -243,10 +275,18 @@ impl<'a> Weights<'a> {
 }
 
 /// Prunes all layers by one criterion, which looks at them together.
-fn prune(weights: &mut [Weights<'_>], criterion: Criterion) -> Result<()> {
+fn prune(groups: &[Group<'_>], weights: &mut [Weights<'_>], criterion: Criterion) -> Result<()> {
     let mut masks = Vec::with_capacity(weights.len());
-    for weights in weights.iter_mut() {
+    for (group, weights) in groups.iter().zip(weights.iter_mut()) {
         if let Weights::Sparse(csr) = weights {
+            let (out, inputs) = csr.shape();
+            let most = csr.nnz().saturating_mul(DENSE.0).saturating_add(DENSE.1);
+            if out.saturating_mul(inputs) > most {
+                let expected = format!("at most {most} weights to prune, for its {} entries", csr.nnz());
+                let subject = format!("layer `{}`", group.name);
+                let found = format!("[{out}, {inputs}]");
+                return Err(Error::new(ErrorKind::Structure, OPERATION, subject, expected, found));
+            }
             *weights = Weights::Dense(csr::to_dense(csr).into(), Some(csr::mask(csr)));
         }
         if let Weights::Dense(weight, mask) = weights {
@@ -293,7 +333,8 @@ fn bitmask(group: &Group<'_>, (out, inputs): (usize, usize)) -> Result<Csr> {
     };
     for row in bytes.chunks_exact(row_bytes) {
         let kept = (0..inputs).filter(|column| row[column / 8] >> (column % 8) & 1 == 1);
-        columns.extend(kept.map(|column| column as u32));
+        // One more than there are values is too many, and enough to see it.
+        columns.extend(kept.map(|column| column as u32).take(count + 1 - columns.len()));
         if columns.len() > count {
             break;
         }
@@ -319,7 +360,26 @@ fn sparse(group: &Group<'_>, shape: (usize, usize)) -> Result<Csr> {
     let values = group.need(Part::Values)?;
     pointers.check_shape(&[shape.0 + 1])?;
     values.check_shape(columns.shape)?;
-    csr_of(group, shape, pointers.indices()?, columns.indices()?, values.floats()?.into_owned())
+    let (starts, given) = (pointers.indices()?, columns.indices()?);
+    if starts[0] != 0 || starts[shape.0] as usize != given.len() {
+        let expected = format!("numbers from 0 to {}, the count of columns", given.len());
+        return Err(pointers.fault(expected, format!("those from {} to {}", starts[0], starts[shape.0])));
+    }
+    if let Some(row) = (0..shape.0).find(|&row| starts[row] > starts[row + 1]) {
+        let found = format!("{} then {} at row {row}", starts[row], starts[row + 1]);
+        return Err(pointers.fault("numbers that do not fall", found));
+    }
+    for (row, bounds) in starts.windows(2).enumerate() {
+        let kept = &given[bounds[0] as usize..bounds[1] as usize];
+        if let Some(pair) = kept.windows(2).find(|pair| pair[0] >= pair[1]) {
+            let expected = format!("columns that ascend in row {row}");
+            return Err(columns.fault(expected, format!("{} then {}", pair[0], pair[1])));
+        }
+        if let Some(last) = kept.last().filter(|&&last| last as usize >= shape.1) {
+            return Err(columns.fault(format!("columns below {} in row {row}", shape.1), last));
+        }
+    }
+    csr_of(group, shape, starts, given, values.floats()?.into_owned())
 }
 
 fn csr_of(
@@ -339,8 +399,8 @@ fn csr_of(
     })
 }
 
-fn read_masks(path: &Path) -> Result<HashMap<String, Mask>> {
-    let tensors = Tensors::read(OPERATION, path)?;
+fn read_masks(source: &Source) -> Result<HashMap<String, Mask>> {
+    let tensors = Tensors::read(OPERATION, source.clone())?;
     let mut masks = HashMap::new();
     let mut names: Vec<&str> = tensors.names().collect();
     names.sort_unstable();

@@ -34,6 +34,7 @@
 //! written: they are rebuilt on load.
 
 mod export;
+mod header;
 mod import;
 mod market;
 mod names;
@@ -41,6 +42,7 @@ mod names;
 mod numpy;
 #[cfg(feature = "numpy")]
 mod scipy;
+mod source;
 mod tensors;
 mod tombola;
 
@@ -58,6 +60,9 @@ const VERSION: &str = "1";
 /// Rows and columns that a sparse matrix in a file may have beyond what the file has of entries or bytes: an empty one takes no
 /// room there, and some in memory.
 const EMPTY: usize = 1 << 20;
+
+/// Weights that a sparse matrix may be spread out to for each of its entries, and those that any may be, to be pruned.
+const DENSE: (usize, usize) = (4096, 1 << 24);
 
 /// Reads a model from a file as it is: [`Import::read`] without wishes.
 ///

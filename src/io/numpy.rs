@@ -3,6 +3,7 @@
 //! The header is a Python literal of a fixed form (numpy's format description, versions 1 to 3), and it comes from
 //! strangers: what it claims is held against what is there before anything is made of it.
 
+use std::borrow::Cow;
 use std::io::{Cursor, Read};
 
 use safetensors::Dtype;
@@ -15,11 +16,14 @@ use crate::{Error, ErrorKind, Result};
 /// prunes nothing, which packs to next to nothing.
 const UNPACKED: (u64, u64) = (256, 16 << 20);
 
+/// Dimensions that an array may have, as numpy has it.
+const DIMENSIONS: usize = 64;
+
 /// The array of a `.npy` file, under a name.
 pub(super) fn read_npy(operation: &'static str, bytes: &[u8], name: &str) -> Result<Tensors> {
     let mut tensors = TensorsBuilder::new(operation);
     push(&mut tensors, name, bytes)?;
-    Ok(tensors.finish_named())
+    tensors.finish_named()
 }
 
 /// The arrays of a `.npz` file, or the sparse matrix in one, under a name.
@@ -29,6 +33,10 @@ pub(super) fn read_npz(operation: &'static str, bytes: Vec<u8>, name: &str) -> R
         Error::caused_by(ErrorKind::Format, operation, "file", "a valid zip archive", error)
     };
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(invalid)?;
+    if archive.has_duplicate_names() {
+        let expected = "an archive of files with different names";
+        return Err(Error::new(ErrorKind::Format, operation, "file", expected, "two of one name"));
+    }
     let mut tensors = TensorsBuilder::new(operation);
     let mut sparse_format = None;
     for index in 0..archive.len() {
@@ -55,7 +63,7 @@ pub(super) fn read_npz(operation: &'static str, bytes: Vec<u8>, name: &str) -> R
     }
     match sparse_format {
         Some(format) => scipy::read(operation, &tensors.finish(), &format, name),
-        None => Ok(tensors.finish_named()),
+        None => tensors.finish_named(),
     }
 }
 
@@ -89,12 +97,15 @@ fn push(tensors: &mut TensorsBuilder, name: &str, bytes: &[u8]) -> Result<()> {
         let expected = format!("the {} bytes that are there", data.len());
         return fault(&expected, format!("shape {:?} of {}", header.shape, header.descr));
     }
-    let mut data = data.to_vec();
+    if header.shape.len() > DIMENSIONS {
+        return fault(&format!("at most {DIMENSIONS} dimensions"), header.shape.len().to_string());
+    }
+    let mut data = Cow::Borrowed(data);
     if big_endian {
-        data.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+        data.to_mut().chunks_exact_mut(size).for_each(<[u8]>::reverse);
     }
     if header.fortran_order && header.shape.len() > 1 {
-        data = by_rows(&data, &header.shape, size);
+        data = by_rows(&data, &header.shape, size).into();
     }
     tensors.push(name.to_owned(), dtype, header.shape, &data)
 }

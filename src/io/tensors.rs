@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs;
 use std::ops::Range;
-use std::path::Path;
 
 use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 
+use super::header::Header;
 #[cfg(feature = "numpy")]
 use super::numpy;
+use super::source::Source;
 use super::{market, names};
 use crate::csr::Csr;
 use crate::{Error, ErrorKind, Result};
@@ -38,11 +38,9 @@ struct Info {
 
 impl Tensors {
     /// Reads a file for an operation that its errors will name. What kind of file it is, its first bytes say.
-    pub(super) fn read(operation: &'static str, path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|error| {
-            Error::caused_by(ErrorKind::Io, operation, "file", "one that can be read", error)
-        })?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    pub(super) fn read(operation: &'static str, source: Source) -> Result<Self> {
+        let name = source.stem();
+        let bytes = source.into_bytes(operation)?;
         if bytes.get(..market::MAGIC.len()).is_some_and(|start| start.eq_ignore_ascii_case(market::MAGIC)) {
             return market::read(operation, &bytes, &name);
         }
@@ -61,18 +59,12 @@ impl Tensors {
     }
 
     fn safetensors(operation: &'static str, bytes: Vec<u8>) -> Result<Self> {
-        let invalid =
-            |error| Error::caused_by(ErrorKind::Format, operation, "file", "a valid safetensors file", error);
-        // Checks more than the header: that tensors neither overlap nor leave the file.
-        SafeTensors::deserialize(&bytes).map_err(invalid)?;
-        let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(invalid)?;
-        let start = size_of::<u64>() + header;
-        let infos = metadata.tensors().into_iter().map(|(name, info)| {
-            let place = start + info.data_offsets.0..start + info.data_offsets.1;
-            (name, Info { dtype: info.dtype, shape: info.shape.clone(), place })
+        let Header { tensors, metadata, end } = Header::read(operation, &bytes)?;
+        let infos = tensors.into_iter().map(|(name, info)| {
+            let place = end + info.data_offsets.0..end + info.data_offsets.1;
+            (name, Info { dtype: info.dtype, shape: info.shape, place })
         });
         let infos = infos.collect();
-        let metadata = metadata.metadata().clone().unwrap_or_default();
         Ok(Self { operation, bytes, infos, metadata })
     }
 
@@ -150,7 +142,7 @@ impl TensorsBuilder {
     /// All of them; and, of those whose names say nothing, a matrix is the weight of a layer of this name, and a vector the
     /// bias of the matrix before it.
     #[cfg(feature = "numpy")]
-    pub(super) fn finish_named(mut self) -> Tensors {
+    pub(super) fn finish_named(mut self) -> Result<Tensors> {
         let infos = std::mem::take(&mut self.0.infos);
         let (known, mut other): (Vec<_>, Vec<_>) =
             infos.into_iter().partition(|(name, _)| names::is_part(name));
@@ -158,17 +150,21 @@ impl TensorsBuilder {
         other.sort_by(|(a, _), (b, _)| names::natural(a, b));
         let mut matrix = None;
         for (name, info) in other {
-            let name = match (&info.shape[..], &matrix) {
+            let part = match (&info.shape[..], &matrix) {
                 ([out, _], _) => {
                     matrix = Some((name.clone(), *out));
                     names::join(&name, "weight")
                 }
                 ([len], Some((layer, out))) if len == out => names::join(layer, "bias"),
-                _ => name,
+                _ => name.clone(),
             };
-            self.0.infos.insert(name, info);
+            if self.0.infos.contains_key(&part) {
+                let (subject, expected) = (format!("`{name}`"), format!("the only `{part}`"));
+                return Err(Error::new(ErrorKind::Format, self.0.operation, subject, expected, "another"));
+            }
+            self.0.infos.insert(part, info);
         }
-        self.0
+        Ok(self.0)
     }
 }
 
