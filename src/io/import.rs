@@ -203,11 +203,14 @@ impl Recorded {
             return Err(fault("version", super::VERSION));
         }
         let names = tensors.metadata("activations").unwrap_or_default().split(',');
-        let activations = names.map(str::parse).collect::<Result<_>>();
+        let activations = names.map(str::parse).collect::<Result<Vec<_>>>();
         let activations =
             activations.map_err(|_| fault("activations", "names of activations, separated by commas"))?;
         let layers = tensors.metadata("layers").map_or(Ok(Vec::new()), serde_json::from_str);
-        let layers = layers.map_err(|_| fault("layers", "a JSON array of names"))?;
+        let layers: Vec<String> = layers.map_err(|_| fault("layers", "a JSON array of names"))?;
+        if !layers.is_empty() && layers.len() != activations.len() {
+            return Err(fault("activations", &format!("{}, one for each layer", layers.len())));
+        }
         Ok(Self { layers, activations })
     }
 }

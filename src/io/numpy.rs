@@ -47,6 +47,7 @@ pub(super) fn read_npz(operation: &'static str, bytes: Vec<u8>, name: &str) -> R
             Err(Error::new(ErrorKind::Format, operation, format!("`{name}`"), expected, found))
         };
         // What the archive says of the size is a claim, too: so it is read up to the limit, and a byte more.
+        let size = member.size();
         let mut unpacked = Vec::new();
         if let Err(error) = member.take(left + 1).read_to_end(&mut unpacked) {
             return fault("an array that can be unpacked", error.to_string());
@@ -56,6 +57,9 @@ pub(super) fn read_npz(operation: &'static str, bytes: Vec<u8>, name: &str) -> R
             return fault(&expected, "more".into());
         };
         left = rest;
+        if unpacked.len() as u64 != size {
+            return fault(&format!("{size} bytes, as the archive has it"), unpacked.len().to_string());
+        }
         match text(&unpacked).filter(|_| name == "format") {
             Some(format) => sparse_format = Some(format),
             None => push(&mut tensors, &name, &unpacked)?,
@@ -199,8 +203,12 @@ impl<'a> Header<'a> {
 
     /// The dtype, the bytes of an element, and whether these are the wrong way round.
     fn dtype(&self) -> Option<(Dtype, usize, bool)> {
-        let big_endian = self.descr.starts_with('>');
-        let (dtype, size) = match self.descr.get(1..)? {
+        let (order, kind) = self.descr.split_at_checked(1)?;
+        let big_endian = order == ">";
+        if !["<", ">", "|", "="].contains(&order) {
+            return None;
+        }
+        let (dtype, size) = match kind {
             "b1" => (Dtype::BOOL, 1),
             "u1" => (Dtype::U8, 1),
             "i1" => (Dtype::I8, 1),
