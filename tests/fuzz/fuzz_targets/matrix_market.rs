@@ -3,5 +3,5 @@
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let file = [b"%%MatrixMarket matrix coordinate ", bytes].concat();
-    tombola_fuzz::read(tombola_fuzz::PLAIN, "fuzz.mtx", &file);
+    tombola_fuzz::read(tombola_fuzz::TEXT, "fuzz.mtx", &file);
 });
