@@ -40,7 +40,8 @@ impl Header {
             Error::caused_by(ErrorKind::Format, operation, "file", "a valid safetensors file", error)
         })?;
         let mut tensors: Vec<_> = fields.tensors.iter().collect();
-        tensors.sort_by_key(|(_, info)| info.data_offsets);
+        // By name where they tie, so that of several faults it is always the same that is named.
+        tensors.sort_by_key(|&(name, info)| (info.data_offsets, name));
         let mut filled = 0;
         for (name, info) in tensors {
             let (start, end) = info.data_offsets;
