@@ -146,7 +146,7 @@ fn a_mask_without_a_name_is_for_the_only_layer() {
     assert!(error.contains("mask.mtx: layer `mask`: expected a mask for at most"), "{error}");
     let error =
         Import::new().prune(Criterion::Magnitude(0.5)).read(file("mask.mtx")).unwrap_err().to_string();
-    assert!(error.contains("mask.mtx: weight: expected at most 4294967295 weights to prune"), "{error}");
+    assert!(error.contains("mask.mtx: layer `mask`: expected at most 16781312 weights to prune"), "{error}");
 
     // Of two layers it has to name one.
     let layer = |out, inputs| {

@@ -18,6 +18,9 @@ use crate::{Error, ErrorKind, Result};
 
 const READ: &str = "SampleReader::read";
 
+/// Bytes within which the header of a file ends: that of an array of numbers has some hundred.
+const HEADER: usize = 1 << 16;
+
 /// The samples of a `.npy` file, read in order.
 ///
 /// The first dimension is that of the samples, and all others are the features of one: images `[n, 28, 28]` have 784. Any
@@ -287,7 +290,7 @@ fn header_text(source: &mut impl Read) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     let mut more = |bytes: &mut Vec<u8>, len: usize| source.by_ref().take(len as u64).read_to_end(bytes);
     more(&mut bytes, numpy::PREFIX)?;
-    let Some(place) = numpy::header_place(&bytes).filter(|place| place.end <= numpy::HEADER) else {
+    let Some(place) = numpy::header_place(&bytes).filter(|place| place.end <= HEADER) else {
         return Ok(None);
     };
     let missing = place.end.saturating_sub(bytes.len());
