@@ -149,6 +149,19 @@ fn tickets_keep_their_names() {
     assert_eq!(model.names, ["fc_", "fc"]);
 }
 
+/// What a file makes errors say cannot make a terminal do anything.
+#[test]
+fn names_that_control_terminals_are_escaped() {
+    let header = r#"{"\u001b[2J\n\u202eé.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let bytes = safetensors::file(header, &[0; 4]);
+    let error = Import::new().parse("a\rb", bytes).unwrap_err().to_string();
+    let expected = "Import::read: a\\rb: `\\u{1b}[2J\\n\\u{202e}é.weight`: expected the weight";
+    assert!(error.starts_with(expected), "{error}");
+    // What comes with a cause, too.
+    let error = Import::new().parse("file", safetensors::file(r#"{"\u001b":1}"#, &[])).unwrap_err();
+    assert!(error.to_string().contains("found `\\u{1b}`: invalid type"), "{error}");
+}
+
 /// A few entries in a matrix of many rows and columns are no reason to make it dense.
 #[test]
 fn pruning_does_not_spread_out_what_is_all_but_empty() {
