@@ -128,7 +128,7 @@ fn synaptic_flow(weights: &[Array2<f64>]) -> Vec<Array2<f64>> {
     let mut scores = Vec::with_capacity(weights.len());
     for (weight, (flow, scale)) in weights.iter().zip(into).rev() {
         let weight = weight * scale;
-        scores.push(&weight * &flow * &passed.view().insert_axis(Axis(1)));
+        scores.push(&weight * &flow * passed.view().insert_axis(Axis(1)));
         passed = weight.t().dot(&passed);
     }
     scores.reverse();
