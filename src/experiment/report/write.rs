@@ -1,7 +1,6 @@
 //! A report in a folder.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use super::page::{last_round, percent};
