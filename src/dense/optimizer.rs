@@ -68,7 +68,7 @@ impl Optimizer {
         }
     }
 
-    pub(super) fn check(self, operation: &'static str) -> Result<()> {
+    pub(crate) fn check(self, operation: &'static str) -> Result<()> {
         let (Self::Sgd { rate, .. } | Self::Adam { rate }) = self;
         if !(rate.is_finite() && rate > 0.0) {
             return Err(Error::value(operation, "rate", "a finite number above 0", rate));
