@@ -15,9 +15,9 @@
 //!
 //! # Reports
 //!
-//! A [`Report`] merges the folders of any number of trials, which differ in nothing but their seeds: a [`Row`] for each training,
-//! with means and deviations over the trials that have ended it, and its difference to what it is held against, in pairs of the
-//! same seed. So a sweep can be looked at while it runs. `Report::write` (feature `plot`) makes a folder of it:
+//! A [`Report`] merges the folders of any number of trials, which differ in nothing but their seeds: a [`Row`] for each
+//! training, with means and deviations over the trials that have ended it, and its difference to what it is held against, in
+//! pairs of the same seed. So a sweep can be looked at while it runs. `Report::write` (feature `plot`) makes a folder of it:
 //!
 //! | file | what it holds |
 //! |---|---|

@@ -195,7 +195,7 @@ fn draw(report: &Report, chart: Chart, lines: &[Line], svg: &mut String) -> Draw
     }
     for (index, line) in lines.iter().enumerate() {
         // Bars of the same round beside each other.
-        let aside = 4 * index as i32 - 2 * (lines.len() as i32 - 1);
+        let aside = (6 * index as i32 - 3 * (lines.len() as i32 - 1)) / 2;
         let place = |x, y| {
             let (x, y) = place(x, y);
             (x + aside, y)
@@ -257,7 +257,7 @@ fn head(
         _ => format!("Mean of {trials} trials, bars from the lowest trial to the highest"),
     };
     if report.unfinished().next().is_some() {
-        caption += ", some not finished";
+        caption += if trials == 1 { ", not finished" } else { ", some not finished" };
     }
     if let Some(floor) = cut {
         caption += &format!("; what falls below {floor} is not drawn");
@@ -274,7 +274,7 @@ fn head(
         ))?;
         mark(root, line.control, (left + 13, 67))?;
         text(&label, (left + 33, 67), 14, &BLACK)?;
-        left += 58 + 7 * label.len() as i32;
+        left += 50 + 7 * label.len() as i32;
     }
     if dense {
         dashed(root, left..left + 26, 67)?;
