@@ -51,8 +51,8 @@
 //! # Features
 //!
 //! `dense`, `search`, `io` and `rayon` are on by default. A program that only runs tickets says
-//! `default-features = false` and links sprs and the kernels, no faer. `numpy` reads numpy's and scipy's files, too, and `cli`
-//! builds the `tombola` program.
+//! `default-features = false` and links sprs and the kernels, no faer. `numpy` reads numpy's and scipy's files, too,
+//! `experiment` adds searches in folders, `plot` the charts of their reports, and `cli` builds the `tombola` program.
 #![deny(unreachable_pub)]
 
 mod activation;
