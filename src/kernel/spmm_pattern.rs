@@ -89,11 +89,11 @@ impl SpmmPattern<'_> {
                 }
                 while at + 4 <= end {
                     let weights = if ORDERED {
-                        let mut four = [0.0; 4];
-                        for (offset, weight) in four.iter_mut().enumerate() {
-                            *weight = V::read(values, V::read(order, at + offset) as usize);
+                        let mut weights = [V::splat(0.0); 4];
+                        for (offset, weight) in weights.iter_mut().enumerate() {
+                            *weight = V::splat(V::read(values, V::read(order, at + offset) as usize));
                         }
-                        four.map(|weight| V::splat(weight))
+                        weights
                     } else {
                         V::splat_four(values, at)
                     };
