@@ -24,7 +24,7 @@
 //! | `kernel` | the inner loops, one file an instruction set ([`Isa`]), and the door to faer; the only `unsafe` code |
 //! | [`plan`] | which format and kernel a layer gets, or the dense product where sparse would lose |
 //! | [`sparse`] | [`SparseLinear`], [`SparseMlp`], [`Workspace`]: inference |
-//! | [`dense`] | [`DenseMlp`](dense::DenseMlp) on faer: the baseline, and training (feature `dense`) |
+//! | [`dense`] | [`DenseMlp`](dense::DenseMlp) on faer: the baseline, and training, dense or on kept weights (feature `dense`) |
 //! | [`data`] | data sets (feature `search`) |
 //! | [`ticket`] | the search: one-shot, iterative, rewinding, controls (feature `search`) |
 //! | [`io`] | sparse models in files (feature `io`) |

@@ -105,7 +105,8 @@ impl Pass {
         self.labels.extend(indices.iter().map(|&index| samples.labels[index]));
         if self.lanes > self.room {
             self.room = self.lanes;
-            self.activations = self.features.iter().map(|features| Buffer::new(self.room * features)).collect();
+            self.activations =
+                self.features.iter().map(|features| Buffer::new(self.room * features)).collect();
             let widest = self.features.iter().copied().max().unwrap_or(0);
             self.deltas = [Buffer::new(self.room * widest), Buffer::new(self.room * widest)];
             self.sums.fill_with(|| Buffer::new(0));
@@ -210,7 +211,8 @@ impl Pass {
             self.isa.run(Activate { activation, values: &mut *delta, features, by_features: true });
             for (lane, &label) in self.labels[samples.clone()].iter().enumerate() {
                 let logit = |class: usize| tile[class * width + lane];
-                let best = (1..classes).fold(0, |best, class| if logit(class) > logit(best) { class } else { best });
+                let best =
+                    (1..classes).fold(0, |best, class| if logit(class) > logit(best) { class } else { best });
                 // The largest share is one over the sum of the exponentials of what logits lack to the largest.
                 let share = f64::from(delta[best * width + lane]);
                 loss += f64::from(logit(best) - logit(label)) - share.ln();

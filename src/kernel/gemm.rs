@@ -29,7 +29,12 @@ pub(crate) fn gemm(
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub(crate) fn gemm_into(c: ArrayViewMut2<'_, f32>, add: bool, a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) {
+pub(crate) fn gemm_into(
+    c: ArrayViewMut2<'_, f32>,
+    add: bool,
+    a: ArrayView2<'_, f32>,
+    b: ArrayView2<'_, f32>,
+) {
     let accumulate = if add { Accum::Add } else { Accum::Replace };
     matmul(mat_mut(c), accumulate, mat(a), mat(b), 1.0, Par::Seq);
 }

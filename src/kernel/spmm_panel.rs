@@ -112,7 +112,12 @@ impl SpmmPanel<'_> {
 /// # Safety
 /// The CPU has the instruction set of `V`, and `x` has `N` vectors for the column.
 #[inline(always)]
-pub(super) unsafe fn multiply<V: Vector, const N: usize>(weight: V, x: &[f32], column: usize, sums: &mut [V; N]) {
+pub(super) unsafe fn multiply<V: Vector, const N: usize>(
+    weight: V,
+    x: &[f32],
+    column: usize,
+    sums: &mut [V; N],
+) {
     // SAFETY: the caller's promises.
     unsafe {
         for (n, sum) in sums.iter_mut().enumerate() {

@@ -70,8 +70,8 @@ impl SpmmPattern<'_> {
         let Self { pattern, values, bias, activation, x, y, .. } = self;
         let (rows, columns, pointers) = (pattern.shape().0, pattern.columns(), pattern.pointers());
         let segments = pointers.len() - 1;
-        for segment in 0..segments {
-            let row = segment % rows;
+        let rows_of_panels = (0..rows).cycle();
+        for (segment, row) in (0..segments).zip(rows_of_panels) {
             let (first, last) = (segment < rows, segment + rows >= segments);
             // SAFETY: for the whole body: `Pattern` keeps a row's places between ascending pointers, its columns below
             // `in` and its order below the count of values, so the vectors of a row or a column lie in `y` or `x`, which

@@ -14,9 +14,9 @@ mod workspace;
 
 pub use linear::SparseLinear;
 pub use mlp::SparseMlp;
-pub use workspace::Workspace;
 #[cfg(feature = "dense")]
 pub(crate) use tile::{Tile, tiles};
+pub use workspace::Workspace;
 #[cfg(feature = "dense")]
 pub(crate) use workspace::{Buffer, matrix, matrix_mut};
 
