@@ -25,7 +25,7 @@
 //! | [`measure`] | timings side by side, and the roofs above them |
 //! | [`plan`] | which format and kernel a layer gets, or the dense product where sparse would lose |
 //! | [`sparse`] | [`SparseLinear`], [`SparseMlp`], [`Workspace`]: inference |
-//! | [`dense`] | [`DenseMlp`](dense::DenseMlp) on faer: the baseline, and training (feature `dense`) |
+//! | [`dense`] | [`DenseMlp`](dense::DenseMlp) on faer: the baseline, and training, dense or on kept weights (feature `dense`) |
 //! | [`data`] | data sets (feature `search`) |
 //! | [`ticket`] | the search: one-shot, iterative, rewinding, controls; pruning before and during training (feature `search`) |
 //! | [`io`] | sparse models in files, and data sets by name (feature `io`) |
