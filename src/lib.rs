@@ -25,7 +25,7 @@
 //! | [`measure`] | timings side by side, and the roofs above them |
 //! | [`plan`] | which format and kernel a layer gets, or the dense product where sparse would lose |
 //! | [`sparse`] | [`SparseLinear`], [`SparseMlp`], [`Workspace`]: inference |
-//! | [`dense`] | [`DenseMlp`](dense::DenseMlp) on faer: the baseline, and training (feature `dense`) |
+//! | [`dense`] | [`DenseMlp`](dense::DenseMlp) on faer: the baseline, and training, dense or on kept weights (feature `dense`) |
 //! | [`data`] | data sets (feature `search`) |
 //! | [`ticket`] | the search: one-shot, iterative, rewinding, controls; pruning before and during training (feature `search`) |
 //! | [`io`] | sparse models in files, and data sets by name (feature `io`) |
@@ -51,8 +51,8 @@
 //! # Features
 //!
 //! `dense`, `search`, `io` and `rayon` are on by default. A program that only runs tickets says
-//! `default-features = false` and links sprs and the kernels, no faer. `numpy` reads numpy's and scipy's files, too, and `cli`
-//! builds the `tombola` program.
+//! `default-features = false` and links sprs and the kernels, no faer. `numpy` reads numpy's and scipy's files, too,
+//! `experiment` adds searches in folders, `plot` the charts of their reports, and `cli` builds the `tombola` program.
 #![deny(unreachable_pub)]
 
 mod activation;

@@ -251,7 +251,7 @@ fn what_cannot_be_merged_is_refused() {
     let expected = ["broken: expected layers of [160, 40] weights, as in", "found [160, 41], round 1"];
     broken(&with(|summary| summary.weights = vec![160, 41]), &expected);
 
-    let error = Report::read::<[&Path; 0]>([]).unwrap_err();
+    let error = Report::read(Vec::<PathBuf>::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Value);
 }
 
@@ -332,7 +332,7 @@ fn charts_fall_with_the_weights() {
         let tree = Tree::from_str(&svg, &Options::default()).unwrap();
         assert_eq!((tree.size().width(), tree.size().height()), (860.0, 540.0));
         for text in
-            ["weights remaining (%)", "100.0", "50.0", "winning ticket", "reinitialised", "dense", "3 trials"]
+            ["weights remaining (%)", "100", "50.0", "winning ticket", "reinitialised", "dense", "3 trials"]
         {
             assert!(svg.contains(text), "{text}");
         }
@@ -354,9 +354,9 @@ fn a_control_that_fails_leaves_the_chart() {
         Report::read([folder]).unwrap().chart(Chart::Accuracy).unwrap()
     };
     let (near, far) = (chart("near", 0.89), chart("far", 0.3));
-    assert!(!near.contains("is not drawn") && far.contains("what falls below 86 is not drawn"), "{far}");
+    assert!(!near.contains("is not drawn") && far.contains("what falls below 82 is not drawn"), "{far}");
     // The mark of the control is then in the legend alone.
-    let triangles = |svg: &str| svg.matches("<polygon ").filter(|_| true).count();
+    let triangles = |svg: &str| svg.matches("<polygon ").count();
     assert_eq!((triangles(&near), triangles(&far)), (2, 1));
 }
 
@@ -495,7 +495,7 @@ mod program {
         assert!(output.status.success() && output.stderr.is_empty());
         assert!(text.starts_with("3 trials of digits") && text.contains("Not finished: seed 20"), "{text}");
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[3][..6], ["0", "dense", "100.0", "160", "40", "93.00"], "{text}");
+        assert_eq!(lines[3][..6], ["0", "dense", "100", "160", "40", "93.00"], "{text}");
         assert_eq!(lines[4][..6], ["1", "ticket", "50.0", "(48.0)", "80", "20"], "{text}");
         assert!(text.lines().skip(1).all(|line| line.chars().count() <= 120), "{text}");
         let output = tombola(&folders, &["--json"]);

@@ -6,9 +6,9 @@ use super::optimizer::Parameter;
 use super::pass::Evidence;
 use super::{DenseLayer, LayerMoments};
 use crate::format::{CsrMatrix, Pattern};
-use crate::kernel::{Descend, RowSums, Rule, Sddmm, SpmmPattern, finish, gemm, gemm_into};
+use crate::kernel::{RowSums, Rule, Sddmm, SpmmPattern, finish, gemm, gemm_into};
 use crate::plan::{Profile, panel_width};
-use crate::sparse::{Tile, matrix, matrix_mut};
+use crate::sparse::{Buffer, Tile, matrix, matrix_mut};
 use crate::{Activation, Isa, Mask, Result};
 
 /// A layer, its moments, and what its steps need of memory.
@@ -21,7 +21,7 @@ pub(super) struct Layer {
     weight: Parameter,
     bias: Parameter,
     /// The gradient by all kept weights of a sparse layer, and by a block of rows of a dense one.
-    gradient: Vec<f32>,
+    gradient: Buffer,
     bias_gradient: Vec<f32>,
 }
 
@@ -88,10 +88,10 @@ impl Layer {
             shape: layer.shape(),
             activation: layer.activation,
             isa,
-            weight: Parameter::new(places.gather(layer.weight())),
+            weight: Parameter::new(&places.gather(layer.weight())),
             places,
-            bias: Parameter::new(layer.bias.to_vec()),
-            gradient: vec![0.0; gradients],
+            bias: Parameter::new(&layer.bias.to_vec()),
+            gradient: Buffer::new(gradients),
             bias_gradient: vec![0.0; layer.bias.len()],
         }
     }
@@ -112,7 +112,7 @@ impl Layer {
     /// `y = activation(W·x + b)`, for an activation that is fused.
     pub(super) fn forward(&self, tiles: &[Tile], activation: Activation, x: &[f32], y: &mut [f32]) {
         let (out, inputs) = self.shape;
-        let (weight, bias) = (&self.weight.values, &self.bias.values);
+        let (weight, bias) = (self.weight.values.as_slice(), self.bias.values.as_slice());
         for (tile, x, y) in paired(tiles, (x, inputs), (y, out)) {
             match &self.places {
                 Places::Dense(_) => {
@@ -144,7 +144,7 @@ impl Layer {
                 }
                 Places::Sparse { transposed, .. } => self.isa.run(SpmmPattern {
                     pattern: transposed,
-                    values: &self.weight.values,
+                    values: self.weight.values.as_slice(),
                     bias: None,
                     activation: Activation::Identity,
                     samples: tile.width,
@@ -157,31 +157,24 @@ impl Layer {
 
     /// One step of gradient descent.
     pub(super) fn descend(&mut self, rule: Rule, evidence: Evidence<'_>) {
-        let isa = self.isa;
+        let (isa, (out, inputs)) = (self.isa, self.shape);
         self.bias_gradient(evidence);
-        let [first, second] = &mut self.bias.moments;
-        let (values, gradient) = (&mut self.bias.values, &self.bias_gradient);
-        isa.run(Descend { rule, values, first, second, gradient, mask: None });
-
-        let inputs = self.shape.1;
-        let [first, second] = &mut self.weight.moments;
-        let (values, gradient) = (&mut self.weight.values, &mut self.gradient);
+        self.bias.descend(rule, &self.bias_gradient, 0, None, isa);
+        let gradient = self.gradient.as_mut_slice();
         match &self.places {
             Places::Dense(mask) => {
-                let moments = first.chunks_mut(gradient.len()).zip(second.chunks_mut(gradient.len()));
-                let blocks = values.chunks_mut(gradient.len()).zip(moments);
-                let mut row = 0;
-                for (values, (first, second)) in blocks {
-                    let gradient = &mut gradient[..values.len()];
+                for row in (0..out).step_by(gradient.len() / inputs) {
+                    let start = row * inputs;
+                    let len = gradient.len().min((out - row) * inputs);
+                    let gradient = &mut gradient[..len];
                     dense_gradient(evidence, self.shape, row, gradient);
                     let mask = mask.as_ref().map(|mask| (mask, row));
-                    row += values.len() / inputs;
-                    isa.run(Descend { rule, values, first, second, gradient, mask });
+                    self.weight.descend(rule, gradient, start, mask, isa);
                 }
             }
             Places::Sparse { pattern, .. } => {
                 sparse_gradient(evidence, pattern, gradient, isa);
-                isa.run(Descend { rule, values, first, second, gradient, mask: None });
+                self.weight.descend(rule, gradient, 0, None, isa);
             }
         }
     }
@@ -198,8 +191,8 @@ impl Layer {
                 gradient
             }
             Places::Sparse { pattern, .. } => {
-                sparse_gradient(evidence, pattern, &mut self.gradient, self.isa);
-                pattern.scatter(&self.gradient)
+                sparse_gradient(evidence, pattern, self.gradient.as_mut_slice(), self.isa);
+                pattern.scatter(self.gradient.as_slice())
             }
         };
         (weight, self.bias_gradient.clone().into())
@@ -216,8 +209,8 @@ impl Layer {
     /// The layer as it is now.
     pub(super) fn network(&self) -> DenseLayer {
         DenseLayer {
-            weight: self.places.scatter(self.shape, &self.weight.values),
-            bias: self.bias.values.clone().into(),
+            weight: self.places.scatter(self.shape, self.weight.values.as_slice()),
+            bias: self.bias.values.as_slice().to_vec().into(),
             activation: self.activation,
         }
     }
@@ -225,26 +218,30 @@ impl Layer {
     /// What the optimizer remembers.
     pub(super) fn moments(&self) -> LayerMoments {
         LayerMoments {
-            weight: self.weight.moments.each_ref().map(|values| self.places.scatter(self.shape, values)),
-            bias: self.bias.moments.each_ref().map(|values| values.clone().into()),
+            weight: self
+                .weight
+                .moments
+                .each_ref()
+                .map(|values| self.places.scatter(self.shape, values.as_slice())),
+            bias: self.bias.moments.each_ref().map(|values| values.as_slice().to_vec().into()),
         }
     }
 
     /// Takes values and moments of the same shapes.
     pub(super) fn restore(&mut self, layer: &DenseLayer, moments: &LayerMoments) {
         self.weight = Parameter {
-            values: self.places.gather(layer.weight()),
-            moments: moments.weight.each_ref().map(|moment| self.places.gather(moment.view())),
+            values: Buffer::of(&self.places.gather(layer.weight())),
+            moments: moments.weight.each_ref().map(|moment| Buffer::of(&self.places.gather(moment.view()))),
         };
         self.bias = Parameter {
-            values: layer.bias.to_vec(),
-            moments: moments.bias.each_ref().map(|moment| moment.to_vec()),
+            values: Buffer::of(&layer.bias.to_vec()),
+            moments: moments.bias.each_ref().map(|moment| Buffer::of(&moment.to_vec())),
         };
     }
 
     /// The weights of a dense layer.
     fn dense_weight(&self) -> ArrayView2<'_, f32> {
-        matrix(&self.weight.values, self.shape.0, false)
+        matrix(self.weight.values.as_slice(), self.shape.0, false)
     }
 }
 

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::kernel::Rule;
-use crate::{Error, Result};
+use crate::kernel::{Descend, Rule};
+use crate::sparse::Buffer;
+use crate::{Error, Isa, Mask, Result};
 
 /// How a gradient becomes a step. The defaults and the formulas are PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,7 +69,7 @@ impl Optimizer {
         }
     }
 
-    pub(super) fn check(self, operation: &'static str) -> Result<()> {
+    pub(crate) fn check(self, operation: &'static str) -> Result<()> {
         let (Self::Sgd { rate, .. } | Self::Adam { rate }) = self;
         if !(rate.is_finite() && rate > 0.0) {
             return Err(Error::value(operation, "rate", "a finite number above 0", rate));
@@ -97,15 +98,33 @@ impl Optimizer {
 
 /// A weight matrix or a bias in training.
 pub(super) struct Parameter {
-    pub(super) values: Vec<f32>,
+    pub(super) values: Buffer,
     /// Of each value, the mean of the gradient (Adam) or the velocity (SGD), and the mean of its square, which SGD leaves at
     /// 0.
-    pub(super) moments: [Vec<f32>; 2],
+    pub(super) moments: [Buffer; 2],
 }
 
 impl Parameter {
-    pub(super) fn new(values: Vec<f32>) -> Self {
-        let zeros = || vec![0.0; values.len()];
-        Self { moments: [zeros(), zeros()], values }
+    pub(super) fn new(values: &[f32]) -> Self {
+        let moments = [Buffer::new(values.len()), Buffer::new(values.len())];
+        Self { values: Buffer::of(values), moments }
+    }
+
+    /// A step along the gradient, of which there is one a value: of the values from `start` on, which are rows of the mask from
+    /// `row` on, if there is one.
+    pub(super) fn descend(
+        &mut self,
+        rule: Rule,
+        gradient: &[f32],
+        start: usize,
+        mask: Option<(&Mask, usize)>,
+        isa: Isa,
+    ) {
+        let range = start..start + gradient.len();
+        let values = &mut self.values.as_mut_slice()[range.clone()];
+        let [first, second] = &mut self.moments;
+        let first = &mut first.as_mut_slice()[range.clone()];
+        let second = &mut second.as_mut_slice()[range];
+        isa.run(Descend { rule, values, first, second, gradient, mask });
     }
 }

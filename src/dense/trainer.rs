@@ -21,7 +21,8 @@ pub enum Products {
 }
 
 impl Products {
-    /// The density up to which a layer trains faster on its kept weights: measured, see [`Trainer`].
+    /// The density up to which [`Fastest`](Self::Fastest) trains a layer on its kept weights alone. Measured with AVX-512, the
+    /// two ways take the same time a little above a half, for batches of 1, 60 and 1000.
     pub const SPARSE: f64 = plan::SPARSE_TRAINING;
 
     fn is_sparse(self, mask: Option<&Mask>) -> bool {

@@ -12,6 +12,21 @@
 //! | `rounds.jsonl` | a [`Summary`] a line, after each training |
 //! | `tickets/round-03.safetensors` | the ticket of a round as it begins: in tombola's [format](crate::io) |
 //! | `trained/round-03.safetensors` | the same as trained |
+//!
+//! # Reports
+//!
+//! A [`Report`] merges the folders of any number of trials, which differ in nothing but their seeds: a [`Row`] for each
+//! training, with means and deviations over the trials that have ended it, and its difference to what it is held against, in
+//! pairs of the same seed. So a sweep can be looked at while it runs. `Report::write` (feature `plot`) makes a folder of it:
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `report.md` | the table, where tickets and controls first fall behind, and the pictures |
+//! | `report.json` | all numbers: the [`Report`] with every [`Summary`] of its trials |
+//! | `accuracy.svg`, `.png` | test accuracy at early stop against the remaining weights |
+//! | `early-stop.svg`, `.png` | the iteration of early stop, the same way |
+//! | `mask-round-07-layers.0.png` | which weights the ticket of a round keeps, of the first trial |
+//! | `footprint-round-07.png` | how many weights its input layer keeps at each pixel |
 
 /// Types that are written as the text that they display.
 macro_rules! text {

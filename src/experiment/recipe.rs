@@ -114,6 +114,15 @@ impl Recipe {
         if self.hidden.contains(&0) {
             return fault("hidden", "at least one unit a layer", &0);
         }
+        let repeated = self
+            .controls
+            .iter()
+            .enumerate()
+            .find(|&(index, control)| self.controls[..index].contains(control));
+        if let Some((_, control)) = repeated {
+            return fault("controls", "each of them once", &format!("{control} twice"));
+        }
+        self.optimizer.check(operation)?;
         match self.rewind {
             Rewind::Iteration(count) | Rewind::LearningRate(count)
                 if !(1..=self.iterations).contains(&count) =>

@@ -117,12 +117,16 @@ impl Vector for Lanes {
         // SAFETY: the CPU has the instructions, and the caller promises that the vectors lie in `memory`.
         unsafe {
             // Lane n of each half has half of the sum of vector 4 * i + n.
-            let [a, b] = [0, 1].map(|i| {
-                let [a, b, c, d] = [0, 1, 2, 3].map(|n| Self::load(memory, (4 * i + n) * LANES).0);
-                _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d))
-            });
-            let low = _mm256_permute2f128_ps::<0x20>(a, b);
-            let high = _mm256_permute2f128_ps::<0x31>(a, b);
+            let mut quads = [_mm256_setzero_ps(); 2];
+            for (i, quad) in quads.iter_mut().enumerate() {
+                let a = Self::load(memory, 4 * i * LANES).0;
+                let b = Self::load(memory, (4 * i + 1) * LANES).0;
+                let c = Self::load(memory, (4 * i + 2) * LANES).0;
+                let d = Self::load(memory, (4 * i + 3) * LANES).0;
+                *quad = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+            }
+            let low = _mm256_permute2f128_ps::<0x20>(quads[0], quads[1]);
+            let high = _mm256_permute2f128_ps::<0x31>(quads[0], quads[1]);
             Self(_mm256_add_ps(low, high))
         }
     }

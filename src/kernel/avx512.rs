@@ -132,21 +132,25 @@ impl Vector for Lanes {
         debug_assert!(memory.len() >= LANES * LANES);
         // SAFETY: the CPU has the instructions, and the caller promises that the vectors lie in `memory`.
         unsafe {
-            // Half of the floats are added to the other half, until lane n of quarter q has a quarter of vector
-            // 4 * i + n's sum: with shuffles inside of quarters, then between them.
-            let quads: [__m512; 4] = std::array::from_fn(|i| {
-                let [a, b, c, d] = [0, 1, 2, 3].map(|n| Self::load(memory, (4 * i + n) * LANES).0);
-                let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-                let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-                let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
-                let [low, high] = [_mm512_unpacklo_pd(ab, cd), _mm512_unpackhi_pd(ab, cd)];
-                _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
-            });
-            let halves = [[quads[0], quads[1]], [quads[2], quads[3]]].map(|[a, b]| {
-                let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(a, b);
-                let odd = _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b);
-                _mm512_add_ps(even, odd)
-            });
+            // Half of the floats are added to the other half, until lane n of quarter i has the sum of vector 4 * i + n:
+            // with shuffles inside of quarters, then between them. (No closures: they would be compiled for any CPU.)
+            let mut quads = [_mm512_setzero_ps(); 4];
+            for (i, quad) in quads.iter_mut().enumerate() {
+                let a = Self::load(memory, 4 * i * LANES).0;
+                let b = Self::load(memory, (4 * i + 1) * LANES).0;
+                let c = Self::load(memory, (4 * i + 2) * LANES).0;
+                let d = Self::load(memory, (4 * i + 3) * LANES).0;
+                let ab = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
+                let cd = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
+                let (low, high) = (_mm512_unpacklo_pd(ab, cd), _mm512_unpackhi_pd(ab, cd));
+                *quad = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+            }
+            let mut halves = [_mm512_setzero_ps(); 2];
+            for (i, half) in halves.iter_mut().enumerate() {
+                let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(quads[2 * i], quads[2 * i + 1]);
+                let odd = _mm512_shuffle_f32x4::<0b11_01_11_01>(quads[2 * i], quads[2 * i + 1]);
+                *half = _mm512_add_ps(even, odd);
+            }
             let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(halves[0], halves[1]);
             let odd = _mm512_shuffle_f32x4::<0b11_01_11_01>(halves[0], halves[1]);
             Self(_mm512_add_ps(even, odd))

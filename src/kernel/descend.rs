@@ -88,10 +88,11 @@ unsafe fn each<V: Vector>(
                     (velocity.mul_add(V::splat(-rate), value), velocity)
                 }
                 Rule::Adam { rate, scale } => {
-                    let [gain, square_gain] = Rule::BETA.map(|beta| V::splat(1.0 - beta));
-                    let mean = flush(gradient.sub(mean).mul_add(gain, mean));
-                    let square = load::<V>(second, at, lanes, 0.0).mul(V::splat(Rule::BETA[1]));
-                    let square = flush(gradient.mul(square_gain).mul_add(gradient, square));
+                    let [keep, keep_square] = Rule::BETA;
+                    let mean = flush(gradient.sub(mean).mul_add(V::splat(1.0 - keep), mean));
+                    let square = load::<V>(second, at, lanes, 0.0).mul(V::splat(keep_square));
+                    let square = gradient.mul(V::splat(1.0 - keep_square)).mul_add(gradient, square);
+                    let square = flush(square);
                     store(square, second, at, lanes);
                     let divisor = square.sqrt().mul_add(V::splat(scale), V::splat(Rule::EPSILON));
                     (value.sub(mean.mul(V::splat(rate)).div(divisor)), mean)

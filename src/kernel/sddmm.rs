@@ -52,8 +52,8 @@ impl Sddmm<'_> {
         let Self { pattern, delta, x, gradient, add, .. } = self;
         let (rows, columns, pointers) = (pattern.shape().0, pattern.columns(), pattern.pointers());
         let mut sums = Sums::new(gradient, add);
-        for segment in 0..pointers.len() - 1 {
-            let row = segment % rows;
+        let rows_of_panels = (0..rows).cycle();
+        for (segment, row) in (0..pointers.len() - 1).zip(rows_of_panels) {
             // SAFETY: for the whole body: `Pattern` keeps a row's places between ascending pointers and its columns below
             // `in`, so the vectors of a row or a column lie in `delta` or `x`, which hold `N` vectors for each. A place is
             // pushed once, in order.

@@ -70,8 +70,8 @@ impl SpmmPattern<'_> {
         let Self { pattern, values, bias, activation, x, y, .. } = self;
         let (rows, columns, pointers) = (pattern.shape().0, pattern.columns(), pattern.pointers());
         let segments = pointers.len() - 1;
-        for segment in 0..segments {
-            let row = segment % rows;
+        let rows_of_panels = (0..rows).cycle();
+        for (segment, row) in (0..segments).zip(rows_of_panels) {
             let (first, last) = (segment < rows, segment + rows >= segments);
             // SAFETY: for the whole body: `Pattern` keeps a row's places between ascending pointers, its columns below
             // `in` and its order below the count of values, so the vectors of a row or a column lie in `y` or `x`, which
@@ -89,11 +89,11 @@ impl SpmmPattern<'_> {
                 }
                 while at + 4 <= end {
                     let weights = if ORDERED {
-                        let mut four = [0.0; 4];
-                        for (offset, weight) in four.iter_mut().enumerate() {
-                            *weight = V::read(values, V::read(order, at + offset) as usize);
+                        let mut weights = [V::splat(0.0); 4];
+                        for (offset, weight) in weights.iter_mut().enumerate() {
+                            *weight = V::splat(V::read(values, V::read(order, at + offset) as usize));
                         }
-                        four.map(|weight| V::splat(weight))
+                        weights
                     } else {
                         V::splat_four(values, at)
                     };

@@ -75,18 +75,21 @@ pub(crate) trait Vector: Copy {
     ///
     /// # Safety
     /// See [`splat`](Self::splat).
+    #[cfg_attr(not(feature = "dense"), allow(dead_code))] // for training
     unsafe fn sqrt(self) -> Self;
 
     /// The lanes whose bit is one, the first lane's the lowest, and 0 in the others, NaN or not.
     ///
     /// # Safety
     /// See [`splat`](Self::splat).
+    #[cfg_attr(not(feature = "dense"), allow(dead_code))] // for training
     unsafe fn keep(self, bits: u64) -> Self;
 
     /// The sum of each of `LANES` vectors that follow each other in `memory`.
     ///
     /// # Safety
     /// `LANES² <= memory.len()`.
+    #[cfg_attr(not(feature = "dense"), allow(dead_code))] // for training
     unsafe fn sums(memory: &[f32]) -> Self;
 
     /// `bound` where a lane is below it, else the lane; so NaN stays NaN, and a bound of NaN is none.

@@ -55,6 +55,13 @@ impl Buffer {
         Self { start: if start + len <= memory.len() { start } else { 0 }, memory, len }
     }
 
+    #[cfg(feature = "dense")]
+    pub(crate) fn of(values: &[f32]) -> Self {
+        let mut buffer = Self::new(values.len());
+        buffer.as_mut_slice().copy_from_slice(values);
+        buffer
+    }
+
     pub(crate) fn as_mut_slice(&mut self) -> &mut [f32] {
         &mut self.memory[self.start..self.start + self.len]
     }

@@ -29,6 +29,7 @@ pub enum Foresight {
     /// It looks at no data, and prunes in 100 rounds to counts that fall exponentially. The scores of each layer sum up to
     /// the same flow, so that the fewer weights a layer has left, the more each is worth: layers do not collapse while
     /// the count has room for paths. Activations are left out: ReLU changes nothing of what is not below 0.
+    /// Between the only weight into a unit and the only one out of it, which are worth the same, rounding decides.
     SynFlow,
 }
 
@@ -128,7 +129,7 @@ fn synaptic_flow(weights: &[Array2<f64>]) -> Vec<Array2<f64>> {
     let mut scores = Vec::with_capacity(weights.len());
     for (weight, (flow, scale)) in weights.iter().zip(into).rev() {
         let weight = weight * scale;
-        scores.push(&weight * &flow * &passed.view().insert_axis(Axis(1)));
+        scores.push(&weight * &flow * passed.view().insert_axis(Axis(1)));
         passed = weight.t().dot(&passed);
     }
     scores.reverse();

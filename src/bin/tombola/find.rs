@@ -33,7 +33,7 @@ pub(crate) struct Find {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Go on with the trial in that folder.
-    #[arg(long, conflicts_with_all = ["preset", "recipe", "seed", "data"])]
+    #[arg(long, conflicts_with_all = ["preset", "recipe", "seed"])]
     resume: bool,
     /// What to start from; the options below change it.
     #[arg(long, value_enum, default_value_t = Preset::Digits)]
@@ -81,7 +81,8 @@ struct Changes {
     /// Iterations from one checkpoint to the next: what a killed process may lose.
     #[arg(long, value_name = "N")]
     checkpoint_every: Option<usize>,
-    /// METHODS
+    /// iterative:SCORE or one-shot:SCORE (magnitude, initial-magnitude, magnitude-increase, movement, random), snip, grasp,
+    /// synflow, set:SPREAD or rigl:SPREAD (erk, uniform).
     #[arg(long)]
     method: Option<Method>,
     /// layer-wise or global.
@@ -116,23 +117,14 @@ enum Preset {
 
 impl Find {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let mut trial_data = None;
-        let mut load = |name: &str| -> Result<_, Failure> {
-            let source: Source = name.parse()?;
-            Ok(&*trial_data.insert(source.load(DATA_SEED)?))
-        };
-        let trial = if self.resume {
-            if self.quick || !self.changes.are_none() {
-                return Err(Failure::usage(
-                    "--resume goes on with the recipe of the trial, and takes no other",
-                ));
-            }
-            let data = load(&Header::read(&self.out)?.recipe.data)?;
-            Trial::resume(&self.out, data)?
-        } else {
-            let recipe = self.recipe()?;
-            let data = load(&recipe.data)?;
-            Trial::start(&self.out, recipe, self.seed, data)?
+        if self.resume && (self.quick || !self.changes.are_none()) {
+            return Err(Failure::usage("--resume goes on with the recipe of the trial, and takes no other"));
+        }
+        let recipe = if self.resume { Header::read(&self.out)?.recipe } else { self.recipe()? };
+        let data = recipe.data.parse::<Source>()?.load(DATA_SEED)?;
+        let trial = match self.resume {
+            true => Trial::resume(&self.out, &data)?,
+            false => Trial::start(&self.out, recipe, self.seed, &data)?,
         };
         work(trial, &self.out)
     }

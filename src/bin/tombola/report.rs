@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use comfy_table::CellAlignment;
 use tombola::experiment::{Pictures, Report as Merged};
 
 use crate::inspect::{table, trimmed};
@@ -58,6 +59,11 @@ impl Report {
 fn as_text(report: &Merged) -> String {
     let mut rows = report.table().into_iter();
     let mut table = table(rows.next().map(Vec::from).unwrap_or_default());
+    table
+        .column_iter_mut()
+        .skip(1)
+        .take(1)
+        .for_each(|trained| trained.set_cell_alignment(CellAlignment::Left));
     rows.for_each(|row| {
         table.add_row(row);
     });

@@ -35,17 +35,16 @@ impl Report {
 
     /// Sentences on what is reported: how many trials, of what, and what they lack.
     pub fn summary(&self) -> String {
-        let trials = self.trials.len();
         let seeds: Vec<String> = self.trials.iter().map(|trial| trial.seed.to_string()).collect();
         let mut text = format!(
-            "{trials} {} of {}, hidden layers {:?}, {} rounds at rate {}, {}; {} {}.",
-            if trials == 1 { "trial" } else { "trials" },
+            "{} of {}, hidden layers {:?}, {} at rate {}, {}; {}: {}.",
+            counted(self.trials.len(), "trial"),
             self.recipe.data,
             self.recipe.hidden,
-            self.recipe.rounds,
+            counted(self.recipe.rounds, "round"),
             self.recipe.rate,
             self.recipe.scope,
-            if trials == 1 { "seed" } else { "seeds" },
+            if seeds.len() == 1 { "seed" } else { "seeds" },
             seeds.join(", ")
         );
         let unfinished: Vec<String> = self.unfinished().map(progress).collect();
@@ -74,7 +73,7 @@ impl Report {
                     "{name}: first clearly below {other} at {}% of the weights, round {} ({:+.2} points)",
                     percent(row.remaining.mean),
                     row.run.round,
-                    points(*difference)
+                    100.0 * difference.mean
                 ),
                 None => format!("{name}: nowhere clearly below {other}"),
             })
@@ -130,25 +129,38 @@ seed: ticket − dense, control − ticket. *n*: trials.
 ";
 
 fn cells(row: &Row) -> [String; 9] {
-    let scaled = |spread: Spread| {
-        let (mean, deviation) = (100.0 * spread.mean, 100.0 * spread.deviation);
-        Spread { mean, deviation, ..spread }
+    let accuracy = |share: Spread| {
+        let (mean, deviation) = (100.0 * share.mean, 100.0 * share.deviation);
+        Spread { mean, deviation, ..share }
+    };
+    // One trial has no deviation.
+    let text = |spread: Spread, precision: usize| match spread.count {
+        1 => format!("{:.precision$}", spread.mean),
+        _ => format!("{spread:.precision$}"),
+    };
+    let signed = |spread: Spread| match spread.count {
+        1 => format!("{:+.2}", spread.mean),
+        _ => format!("{spread:+.2}"),
     };
     let [kept, effective] = [row.remaining, row.effective].map(|share| percent(share.mean));
     let weights = if effective == kept { kept } else { format!("{kept} ({effective})") };
     let layers: Vec<String> = row.kept.iter().map(|kept| format!("{:.0}", kept.mean)).collect();
-    let difference = row.difference.as_ref().map(|difference| scaled(difference.early_stop.test_accuracy));
+    let difference = row.difference.as_ref().map(|difference| accuracy(difference.early_stop.test_accuracy));
     [
         row.run.round.to_string(),
         name(row.run),
         weights,
         layers.join(" "),
-        format!("{:.2}", scaled(row.early_stop.test_accuracy)),
-        format!("{:.2}", scaled(row.end.test_accuracy)),
-        format!("{:.0}", row.early_stop.iteration),
-        difference.map_or(String::new(), |difference| format!("{difference:+.2}")),
+        text(accuracy(row.early_stop.test_accuracy), 2),
+        text(accuracy(row.end.test_accuracy), 2),
+        text(row.early_stop.iteration, 0),
+        difference.map_or(String::new(), signed),
         row.remaining.count.to_string(),
     ]
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What was trained, within a round.
@@ -160,14 +172,13 @@ pub(super) fn name(run: Run) -> String {
     }
 }
 
-/// A share in percent, to three digits where there are few.
+/// A share in percent, to three digits or so.
 pub(super) fn percent(share: f64) -> String {
-    let percent = 100.0 * share;
-    if percent < 1.0 { format!("{percent:.2}") } else { format!("{percent:.1}") }
-}
-
-fn points(difference: Spread) -> f64 {
-    100.0 * difference.mean
+    match 100.0 * share {
+        percent if percent >= 99.95 => format!("{percent:.0}"),
+        percent if percent < 1.0 => format!("{percent:.2}"),
+        percent => format!("{percent:.1}"),
+    }
 }
 
 /// The last round whose ticket was trained.

@@ -89,7 +89,7 @@ impl Frame<'_> {
         let [width, height] = self.size;
         let (left, bottom) = (Self::LEFT + width + 18, Self::TOP + height);
         // A title may be wider than a narrow picture.
-        let whole = (left + 110).max(2 * Self::LEFT + 8 * self.title.chars().count() as i32);
+        let whole = (left + 90).max(2 * Self::LEFT + 8 * self.title.chars().count() as i32);
         let mut svg = String::new();
         {
             let root =
@@ -111,7 +111,7 @@ impl Frame<'_> {
                 root.draw(&Text::new(format!("{tick}"), (left + 26, y), style(13, HPos::Left)))?;
             }
             let style = style(13, HPos::Center).transform(FontTransform::Rotate90).color(&GREY);
-            root.draw(&Text::new("kept weights", (left + 72, Self::TOP + height / 2), style))?;
+            root.draw(&Text::new("kept weights", (left + 64, Self::TOP + height / 2), style))?;
             root.present()?;
         }
         Ok(svg)

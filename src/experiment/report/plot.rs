@@ -14,11 +14,13 @@ use crate::{Error, ErrorKind, Result};
 
 const SIZE: (u32, u32) = (860, 540);
 const HEAD: u32 = 86;
-const LEFT: u32 = 66;
+/// Of what is left of the y axis.
+const LEFT: u32 = 80;
+const MARGIN: u32 = 8;
 const RIGHT: u32 = 22;
 /// What the label of a tick on the x axis takes, with a gap.
 const LABEL: f64 = 40.0;
-pub(super) const GREY: RGBColor = RGBColor(0x55, 0x55, 0x55);
+pub(super) const GREY: RGBColor = RGBColor(0x44, 0x44, 0x44);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -166,7 +168,12 @@ fn draw(report: &Report, chart: Chart, lines: &[Line], svg: &mut String) -> Draw
     let (_, body) = root.split_vertically(HEAD);
     let decimals = decimals(&y_ticks);
     let mut builder = ChartBuilder::on(&body);
-    builder.margin_right(RIGHT).margin_bottom(8).x_label_area_size(46).y_label_area_size(LEFT);
+    builder
+        .margin_left(MARGIN)
+        .margin_right(RIGHT)
+        .margin_bottom(MARGIN)
+        .x_label_area_size(46)
+        .y_label_area_size(LEFT - MARGIN);
     let axis = |range: &Range<f64>, ticks| Axis { range: range.clone(), ticks };
     let mut axes = builder.build_cartesian_2d(axis(&x, x_ticks), axis(&y, y_ticks))?;
     axes.configure_mesh()
@@ -188,7 +195,7 @@ fn draw(report: &Report, chart: Chart, lines: &[Line], svg: &mut String) -> Draw
     }
     for (index, line) in lines.iter().enumerate() {
         // Bars of the same round beside each other.
-        let aside = 4 * index as i32 - 2 * (lines.len() as i32 - 1);
+        let aside = (6 * index as i32 - 3 * (lines.len() as i32 - 1)) / 2;
         let place = |x, y| {
             let (x, y) = place(x, y);
             (x + aside, y)
@@ -200,15 +207,15 @@ fn draw(report: &Report, chart: Chart, lines: &[Line], svg: &mut String) -> Draw
                 root.draw(&PathElement::new(path, colour.stroke_width(2)))?;
             }
         }
-        for point in line.points.iter().filter(|point| point.highest > y.start) {
-            let ends = vec![place(point.x, point.lowest.max(y.start)), place(point.x, point.highest)];
-            root.draw(&PathElement::new(ends.clone(), colour.stroke_width(1)))?;
-            let inside = [point.lowest >= y.start, true];
-            for (&(x, y), _) in ends.iter().zip(inside).filter(|&(_, inside)| inside) {
-                root.draw(&PathElement::new(vec![(x - 3, y), (x + 3, y)], colour.stroke_width(1)))?;
-            }
-        }
         for point in line.points.iter().filter(|point| point.mean >= y.start) {
+            let [bottom, top] = [point.lowest.max(y.start), point.highest].map(|end| place(point.x, end));
+            let mut bar = vec![[bottom, top]];
+            // An end for each that is a trial, and not the frame.
+            let ends = [top].into_iter().chain((point.lowest >= y.start).then_some(bottom));
+            bar.extend(ends.map(|(x, y)| [(x - 3, y), (x + 3, y)]));
+            for stroke in bar {
+                root.draw(&PathElement::new(stroke, colour.stroke_width(1)))?;
+            }
             mark(&root, line.control, place(point.x, point.mean))?;
         }
     }
@@ -250,7 +257,7 @@ fn head(
         _ => format!("Mean of {trials} trials, bars from the lowest trial to the highest"),
     };
     if report.unfinished().next().is_some() {
-        caption += ", some not finished";
+        caption += if trials == 1 { ", not finished" } else { ", some not finished" };
     }
     if let Some(floor) = cut {
         caption += &format!("; what falls below {floor} is not drawn");
@@ -267,7 +274,7 @@ fn head(
         ))?;
         mark(root, line.control, (left + 13, 67))?;
         text(&label, (left + 33, 67), 14, &BLACK)?;
-        left += 58 + 7 * label.len() as i32;
+        left += 50 + 7 * label.len() as i32;
     }
     if dense {
         dashed(root, left..left + 26, 67)?;
@@ -302,7 +309,7 @@ fn horizontal(lines: &[Line]) -> (Range<f64>, Vec<f64>) {
 
 /// The range of the y axis, its ticks, and whether something falls below it.
 ///
-/// All of the ticket is in it, and of the controls what lies above twice the depth of that.
+/// All of the ticket is in it, and of the controls what does not lie three times as deep.
 fn vertical(chart: Chart, lines: &[Line]) -> (Range<f64>, Vec<f64>, bool) {
     let lowest = |lines: &[Line]| {
         lines.iter().flat_map(|line| &line.points).map(|point| point.lowest).fold(f64::INFINITY, f64::min)
@@ -313,7 +320,7 @@ fn vertical(chart: Chart, lines: &[Line]) -> (Range<f64>, Vec<f64>, bool) {
         Chart::Accuracy => {
             // The ticket's line is the first, if it has one.
             let depth = (highest - lowest(&lines[..1])).max(1.0);
-            (lowest(lines).max(highest - 2.0 * depth), highest.max(lowest(lines) + 0.5))
+            (lowest(lines).max(highest - 3.0 * depth), highest.max(lowest(lines) + 0.5))
         }
     };
     let (range, ticks) = nice(low, high, 7.0);

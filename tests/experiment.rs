@@ -1,0 +1,265 @@
+//! Trials: what they do, what they write down, and that nothing that ends them changes that.
+#![cfg(feature = "experiment")]
+
+use std::fs;
+use std::path::Path;
+
+use tombola::data::Split;
+use tombola::dense::{DenseMlp, Optimizer, Schedule};
+use tombola::experiment::{Control, Evaluated, Header, Method, Recipe, Rewind, Summary, Trial};
+use tombola::ticket::Scope;
+use tombola::{ErrorKind, Mask, csr, io};
+
+/// Seconds, not minutes.
+fn recipe() -> Recipe {
+    Recipe {
+        hidden: vec![30, 20],
+        iterations: 60,
+        evaluate_every: 20,
+        checkpoint_every: 25,
+        rounds: 2,
+        rate: 0.5,
+        output_rate: 0.25,
+        ..Recipe::digits()
+    }
+}
+
+fn run(folder: &Path, recipe: Recipe, seed: u64) -> Vec<Summary> {
+    let data = Split::digits().unwrap();
+    let mut trial = Trial::start(folder, recipe, seed, &data).unwrap();
+    let mut summaries = Vec::new();
+    let (all, mut done) = (trial.iterations().0, 0);
+    while !trial.is_finished() {
+        let step = trial.step().unwrap();
+        done += step.iterations;
+        assert_eq!(trial.iterations(), (all, done));
+        summaries.extend(step.finished);
+    }
+    assert_eq!(done, all);
+    summaries
+}
+
+fn lines<T: serde::de::DeserializeOwned>(path: impl AsRef<Path>) -> Vec<T> {
+    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// All files of a trial, by name.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().display().to_string();
+                files.push((name, fs::read(&path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn a_trial_writes_down_what_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = Recipe { controls: Control::ALL.to_vec(), ..recipe() };
+    let summaries = run(folder.path(), recipe.clone(), 1);
+    assert_eq!(Header::read(folder.path()).unwrap(), Header { version: 1, seed: 1, recipe });
+    assert_eq!(lines::<Summary>(folder.path().join("rounds.jsonl")), summaries);
+    let runs: Vec<_> = summaries.iter().map(|summary| (summary.run.round, summary.run.control)).collect();
+    let controls = || Control::ALL.into_iter().map(Some);
+    let round = |round| [None].into_iter().chain(controls()).map(move |control| (round, control));
+    let expected: Vec<_> = [(0, None)].into_iter().chain(round(1)).chain(round(2)).collect();
+    assert_eq!(runs, expected);
+
+    // 64·30, 30·20 and 20·10 weights; half of them a round, three quarters of the last layer's.
+    for summary in &summaries {
+        assert_eq!(summary.weights, [1920, 600, 200]);
+        let kept = [[1920, 600, 200], [960, 300, 150], [480, 150, 112]][summary.run.round];
+        match summary.run.control {
+            Some(Control::RandomMask) => assert_eq!(summary.kept.iter().sum::<usize>(), kept.iter().sum()),
+            _ => assert_eq!(summary.kept, kept),
+        }
+        assert!(summary.effective.iter().zip(&summary.kept).all(|(effective, kept)| effective <= kept));
+        assert_eq!(summary.end.iteration, 60);
+    }
+
+    let records: Vec<Evaluated> = lines(folder.path().join("records.jsonl"));
+    for summary in &summaries {
+        let of_run: Vec<_> = records.iter().filter(|record| record.run == summary.run).collect();
+        let iterations: Vec<_> = of_run.iter().map(|record| record.measured.iteration).collect();
+        assert_eq!(iterations, [0, 20, 40, 60]);
+        assert!(of_run[0].training_loss.is_none() && of_run[1].training_loss.unwrap() > 0.0);
+        let lowest =
+            of_run.iter().map(|record| record.measured.validation_loss).fold(f64::INFINITY, f64::min);
+        assert_eq!(summary.early_stop.validation_loss, lowest);
+        assert_eq!(of_run[3].measured, summary.end);
+    }
+
+    // Tickets nest, begin at the first values, and are what was trained.
+    let read = |part: &str, round: usize| {
+        io::load(folder.path().join(format!("{part}/round-{round:02}.safetensors"))).unwrap()
+    };
+    let initial = DenseMlp::from(&read("tickets", 0));
+    for round in 1..=2 {
+        let (before, ticket, trained) =
+            (read("tickets", round - 1), read("tickets", round), read("trained", round));
+        for (index, layer) in ticket.layers().iter().enumerate() {
+            let mask = csr::mask(layer.csr());
+            assert_eq!(mask.and(&csr::mask(before.layers()[index].csr())).unwrap(), mask);
+            assert_eq!(mask, csr::mask(trained.layers()[index].csr()));
+            assert_eq!(mask.apply(initial.layers()[index].weight()).unwrap(), *layer.csr());
+            // By magnitude: what the round before trained and this one pruned is no larger than what it kept.
+            let weights = DenseMlp::from(&read("trained", round - 1));
+            let expected = Mask::magnitude_within(
+                &csr::mask(before.layers()[index].csr()),
+                weights.layers()[index].weight(),
+                mask.kept(),
+            );
+            assert_eq!(expected.unwrap(), mask);
+        }
+    }
+}
+
+/// Whatever ends a trial and wherever, it ends with the same bits.
+#[test]
+fn a_trial_that_goes_on_comes_to_the_same_bits() {
+    let data = Split::digits().unwrap();
+    for (method, rewind, schedule) in [
+        ("iterative", Rewind::Iteration(30), Schedule::Cosine),
+        ("one-shot:movement", Rewind::LearningRate(30), Schedule::WarmUp(40)),
+        ("rigl", Rewind::Initial, Schedule::Constant),
+        ("set:uniform", Rewind::Initial, Schedule::Constant),
+    ] {
+        let recipe = Recipe {
+            method: method.parse().unwrap(),
+            rewind,
+            schedule,
+            iterations: 130,
+            rate: 0.8,
+            ..recipe()
+        };
+        let whole = tempfile::tempdir().unwrap();
+        run(whole.path(), recipe.clone(), 3);
+        let folder = tempfile::tempdir().unwrap();
+        let mut trial = Trial::start(folder.path(), recipe, 3, &data).unwrap();
+        let mut steps = 0_usize;
+        while !trial.is_finished() {
+            steps += 1;
+            trial.step().unwrap();
+            match steps % 5 {
+                // It is asked to stop, and saves.
+                1 => trial.checkpoint().unwrap(),
+                // It is killed, and loses what came after the last checkpoint.
+                3 => {}
+                _ => continue,
+            }
+            drop(trial);
+            trial = Trial::resume(folder.path(), &data).unwrap();
+            if steps > 500 {
+                // It loses too much to come to an end so.
+                while !trial.is_finished() {
+                    trial.step().unwrap();
+                }
+            }
+        }
+        for ((name, expected), (other, found)) in files(whole.path()).into_iter().zip(files(folder.path())) {
+            assert_eq!(name, other);
+            assert!(expected == found, "{method}: {name} differs");
+        }
+    }
+}
+
+#[test]
+fn every_method_and_rewind_keeps_its_counts() {
+    for method in
+        ["snip", "grasp", "synflow", "set", "rigl:uniform", "one-shot:magnitude-increase", "iterative:random"]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let recipe =
+            Recipe { method: method.parse().unwrap(), iterations: 120, controls: vec![], ..recipe() };
+        let summaries = run(folder.path(), recipe, 2);
+        let kept: Vec<usize> = summaries.iter().map(|summary| summary.kept.iter().sum()).collect();
+        assert_eq!(kept, [2720, 1410, 742], "{method}");
+    }
+    for (rewind, iterations) in [
+        ("initial", [0, 60]),
+        ("iteration:20", [20, 60]),
+        ("learning-rate:15", [45, 60]),
+        ("fine-tune:10", [60, 70]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let rewind: Rewind = rewind.parse().unwrap();
+        let recipe = Recipe { rewind, scope: Scope::Global, ..recipe() };
+        let summaries = run(folder.path(), recipe, 2);
+        let kept: Vec<usize> = summaries.iter().map(|summary| summary.kept.iter().sum()).collect();
+        assert_eq!(kept, [2720, 1360, 1360, 680, 680], "{rewind}");
+        let records: Vec<Evaluated> = lines(folder.path().join("records.jsonl"));
+        let of_ticket = records.iter().filter(|record| record.run == summaries[1].run);
+        let of_ticket: Vec<_> = of_ticket.map(|record| record.measured.iteration).collect();
+        assert_eq!([of_ticket[0], of_ticket[of_ticket.len() - 1]], iterations, "{rewind}");
+    }
+}
+
+/// It learns: on the digits a third of the weights are as good as all.
+#[test]
+fn tickets_win() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = Recipe { hidden: vec![100], iterations: 400, evaluate_every: 50, ..recipe() };
+    let summaries = run(folder.path(), recipe, 1);
+    for summary in summaries.iter().filter(|summary| summary.run.control.is_none()) {
+        assert!(summary.early_stop.test_accuracy > 0.9, "{summary:?}");
+        assert!(summary.end.test_accuracy > 0.9, "{summary:?}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let data = Split::digits().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let start = |recipe| Trial::start(folder.path(), recipe, 1, &data).map(|_| ());
+    let snip: Method = "snip".parse().unwrap();
+    for (recipe, expected) in [
+        (Recipe { batch: 0, ..recipe() }, "batch: expected at least 1, found 0"),
+        (Recipe { rate: 1.0, ..recipe() }, "rate: expected a number in [0, 1), found 1"),
+        (Recipe { hidden: vec![3, 0], ..recipe() }, "hidden: expected at least one unit a layer"),
+        (Recipe { rewind: Rewind::Iteration(61), ..recipe() }, "rewind: expected 1 to 60 iterations"),
+        (
+            Recipe { rewind: Rewind::FineTune(5), method: snip, ..recipe() },
+            "rewind: expected initial or iteration:N with the method snip, found fine-tune:5",
+        ),
+        (
+            Recipe { controls: vec![Control::SignOnly; 2], ..recipe() },
+            "controls: expected each of them once, found sign-only twice",
+        ),
+        (
+            Recipe { optimizer: Optimizer::Adam { rate: -1.0 }, ..recipe() },
+            "rate: expected a finite number above 0",
+        ),
+    ] {
+        let error = start(recipe).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Value, "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    start(recipe()).unwrap();
+    // There is a trial now.
+    assert_eq!(start(recipe()).unwrap_err().kind(), ErrorKind::Io);
+    let resume = || Trial::resume(folder.path(), &data).map(|_| ());
+    resume().unwrap();
+    let header = folder.path().join("trial.json");
+    let text = fs::read_to_string(&header).unwrap();
+    fs::write(&header, text.replace("\"version\": 1", "\"version\": 2")).unwrap();
+    assert!(resume().unwrap_err().to_string().contains("expected version 1, found 2"));
+    fs::write(&header, &text[..text.len() / 2]).unwrap();
+    assert_eq!(resume().unwrap_err().kind(), ErrorKind::Format);
+    fs::write(&header, &text).unwrap();
+    fs::write(folder.path().join("checkpoint.safetensors"), "nothing").unwrap();
+    assert!(resume().unwrap_err().to_string().contains("checkpoint.safetensors"));
+    for text in ["", "iterative:", "iterative:size", "snip:magnitude", "set:large"] {
+        assert!(text.parse::<Method>().is_err(), "{text}");
+    }
+}
