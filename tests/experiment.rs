@@ -80,7 +80,9 @@ fn a_trial_writes_down_what_it_does() {
         assert_eq!(summary.weights, [1920, 600, 200]);
         let kept = [[1920, 600, 200], [960, 300, 150], [480, 150, 112]][summary.run.round];
         match summary.run.control {
-            Some(Control::RandomMask) => assert_eq!(summary.kept.iter().sum::<usize>(), kept.iter().sum()),
+            Some(Control::RandomMask) => {
+                assert_eq!(summary.kept.iter().sum::<usize>(), kept.iter().sum::<usize>())
+            }
             _ => assert_eq!(summary.kept, kept),
         }
         assert!(summary.effective.iter().zip(&summary.kept).all(|(effective, kept)| effective <= kept));
