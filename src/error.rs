@@ -1,6 +1,6 @@
 //! The one error type of the crate.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// What went wrong, where, and what would have been right.
 ///
@@ -117,11 +117,25 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = Escaped(f);
         write!(f, "{}: {}: expected {}, found ", self.operation, self.subject, self.expected)?;
         match &self.source {
             Some(source) => write!(f, "{source}"),
             None => f.write_str(&self.found),
         }
+    }
+}
+
+/// Text in which no character controls a terminal, breaks the line or turns its direction: names come from files.
+struct Escaped<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|letter| match letter {
+            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => write!(self.0, "{}", letter.escape_debug()),
+            _ if letter.is_control() => write!(self.0, "{}", letter.escape_debug()),
+            _ => self.0.write_char(letter),
+        })
     }
 }
 

@@ -4,11 +4,12 @@
 mod common;
 
 use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use common::noise_matrix;
 use ndarray::Array2;
-use tombola::io::{Import, Model};
+use tombola::io::{Import, Model, SampleReader};
 use tombola::mask::Criterion;
 use tombola::{Activation, Csr, ErrorKind, Mask, SparseLinear, SparseMlp, csr, io};
 
@@ -146,7 +147,7 @@ fn a_mask_without_a_name_is_for_the_only_layer() {
     assert!(error.contains("mask.mtx: layer `mask`: expected a mask for at most"), "{error}");
     let error =
         Import::new().prune(Criterion::Magnitude(0.5)).read(file("mask.mtx")).unwrap_err().to_string();
-    assert!(error.contains("mask.mtx: weight: expected at most 4294967295 weights to prune"), "{error}");
+    assert!(error.contains("mask.mtx: layer `mask`: expected at most 16781312 weights to prune"), "{error}");
 
     // Of two layers it has to name one.
     let layer = |out, inputs| {
@@ -277,5 +278,54 @@ fn headers_that_lie_are_refused() {
         let error = read(&header, data).unwrap_err();
         assert!([ErrorKind::Format, ErrorKind::Shape].contains(&error.kind()), "{error}");
         assert!(error.to_string().contains("array.npy: `array"), "{error}");
+    }
+}
+
+/// Samples end where their header says: what comes after would be lost in silence.
+#[test]
+fn samples_end_with_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy");
+    let text = |order: &str, shape: &str| {
+        let header = format!("{{'descr': '<f4', 'fortran_order': {order}, 'shape': {shape}, }}\n");
+        [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes()].concat()
+    };
+    let data: Vec<u8> = (0..6).flat_map(|value| (value as f32).to_le_bytes()).collect();
+    let read = |mut reader: SampleReader| {
+        let mut x = Array2::zeros((2, reader.features()));
+        let mut samples = Vec::new();
+        loop {
+            match reader.read(x.view_mut()) {
+                Ok(0) => return Ok(samples),
+                Ok(count) => samples.extend(x.rows().into_iter().take(count).map(|row| row.to_vec())),
+                Err(error) => return Err((samples.len(), error.to_string())),
+            }
+        }
+    };
+    let whole = [text("False", "(3, 2)"), data.clone()].concat();
+    let longer = [&whole[..], &[0]].concat();
+    let expected = [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]].map(Vec::from);
+    fs::write(&path, &whole).unwrap();
+    assert_eq!(read(SampleReader::open(&path).unwrap()).unwrap(), expected);
+    assert_eq!(read(SampleReader::new(Cursor::new(whole), "stream").unwrap()).unwrap(), expected);
+    fs::write(&path, &longer).unwrap();
+    let file = read(SampleReader::open(&path).unwrap()).unwrap_err();
+    let stream = read(SampleReader::new(Cursor::new(longer), "stream").unwrap()).unwrap_err();
+    let fault = "expected the end of the file after 3 samples, found more";
+    assert_eq!(file, (2, format!("SampleReader::read: {}: {fault}", path.display())));
+    assert_eq!(stream, (2, format!("SampleReader::read: stream: {fault}")));
+    // Of none there is an end, too.
+    let empty = [text("False", "(0, 2)"), vec![0]].concat();
+    let error = read(SampleReader::new(Cursor::new(empty), "stream").unwrap()).unwrap_err();
+    assert!(error.1.ends_with("expected the end of the file after 0 samples, found more"), "{error:?}");
+    // By columns it is read whole before the first.
+    let columns = [text("True", "(3, 2)"), data].concat();
+    let samples = read(SampleReader::new(Cursor::new(columns.clone()), "stream").unwrap()).unwrap();
+    assert_eq!(samples, [[0.0, 3.0], [1.0, 4.0], [2.0, 5.0]].map(Vec::from));
+    for (len, found) in [(columns.len() - 1, "23"), (columns.len() + 1, "more")] {
+        let mut columns = columns.clone();
+        columns.resize(len, 0);
+        let error = SampleReader::new(Cursor::new(columns), "stream").map(|_| ()).unwrap_err();
+        assert!(error.to_string().ends_with(&format!("expected 24 bytes of data, found {found}")), "{error}");
     }
 }

@@ -8,38 +8,19 @@ use safetensors::SafeTensorError;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::array::Array;
+use super::header::{self, Header};
 use super::storage::Storage;
-use super::tensors::{Info, Tensors, unreadable};
-use crate::{Error, ErrorKind, Result};
-
-/// Bytes that a header may have, for every reader of such files.
-const HEADER: usize = 100_000_000;
+use super::tensors::{Info, Tensors};
+use crate::Result;
 
 /// The tensors of a file. They neither overlap nor leave it.
 pub(super) fn read(operation: &'static str, storage: Storage) -> Result<Tensors> {
-    let unreadable = |error| unreadable(operation, "file", error);
-    let invalid =
-        |error| Error::caused_by(ErrorKind::Format, operation, "file", "a valid safetensors file", error);
-    let digits = storage.start(size_of::<u64>()).map_err(unreadable)?;
-    let digits = digits.as_ref().try_into().map_err(|_| invalid(SafeTensorError::HeaderTooSmall))?;
-    let len = usize::try_from(u64::from_le_bytes(digits)).ok().filter(|&len| len <= HEADER);
-    let start = size_of::<u64>() + len.ok_or_else(|| invalid(SafeTensorError::HeaderTooLarge))?;
-    if start > storage.len() {
-        return Err(invalid(SafeTensorError::InvalidHeaderLength));
-    }
-    let header = storage.bytes(size_of::<u64>()..start).map_err(unreadable)?;
-    // This checks that each tensor has the bytes of its shape, and that one begins where another ends.
-    let header: Metadata = serde_json::from_slice(&header)
-        .map_err(|error| invalid(SafeTensorError::InvalidHeaderDeserialization(error)))?;
-    if header.data_len() != storage.len() - start {
-        return Err(invalid(SafeTensorError::MetadataIncompleteBuffer));
-    }
-    let infos = header.tensors().into_iter().map(|(name, info)| {
-        let place = start + info.data_offsets.0..start + info.data_offsets.1;
-        (name, Info { dtype: info.dtype, shape: info.shape.clone(), place })
+    let Header { tensors, metadata, end } = Header::read(operation, &storage)?;
+    let infos = tensors.into_iter().map(|(name, info)| {
+        let place = end + info.data_offsets.0..end + info.data_offsets.1;
+        (name, Info { dtype: info.dtype, shape: info.shape, place })
     });
     let infos = infos.collect();
-    let metadata = header.metadata().clone().unwrap_or_default();
     Ok(Tensors::new(operation, storage, infos, metadata))
 }
 
@@ -58,12 +39,12 @@ pub(super) fn write(
         (tensor.name.clone(), TensorInfo { dtype: tensor.dtype(), shape: tensor.shape(), data_offsets })
     });
     let header = Metadata::new(Some(metadata), infos.collect()).map_err(io::Error::other)?;
-    let mut header = serde_json::to_vec(&header)?;
-    header.resize(header.len().next_multiple_of(size_of::<u64>()), b' ');
-    if header.len() > HEADER {
+    let mut text = serde_json::to_vec(&header)?;
+    text.resize(text.len().next_multiple_of(size_of::<u64>()), b' ');
+    if text.len() > header::LONGEST {
         return Err(io::Error::other(SafeTensorError::HeaderTooLarge));
     }
-    file.write_all(&(header.len() as u64).to_le_bytes())?;
-    file.write_all(&header)?;
+    file.write_all(&(text.len() as u64).to_le_bytes())?;
+    file.write_all(&text)?;
     tensors.iter().try_for_each(|tensor| tensor.write(file))
 }

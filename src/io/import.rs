@@ -1,5 +1,6 @@
 //! From a checkpoint to a sparse model.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, ArrayView2};
@@ -7,8 +8,9 @@ use sprs::CsMatI;
 
 use super::masks::Masks;
 use super::names::{Group, Part, layers};
+use super::storage::Origin;
 use super::tensors::Tensors;
-use super::{EMPTY, WEIGHTS};
+use super::{EMPTY, most_weights};
 use crate::csr::{self, Csr};
 use crate::mask::Criterion;
 use crate::{Activation, Error, ErrorKind, Mask, Result, SparseLinear, SparseMlp};
@@ -37,7 +39,7 @@ pub struct Model {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Import {
-    masks: Option<PathBuf>,
+    masks: Option<Origin>,
     layers: Vec<String>,
     criterion: Option<Criterion>,
     activations: Vec<Activation>,
@@ -54,7 +56,14 @@ impl Import {
     /// name for one; a model of a single layer takes it whatever that is.
     #[must_use]
     pub fn masks(mut self, file: impl Into<PathBuf>) -> Self {
-        self.masks = Some(file.into());
+        self.masks = Some(Origin::File(file.into()));
+        self
+    }
+
+    /// [`masks`](Self::masks) from the bytes of such a file. Errors call it by the name.
+    #[must_use]
+    pub fn masks_from_bytes(mut self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        self.masks = Some(Origin::Bytes(name.into(), bytes.into()));
         self
     }
 
@@ -87,21 +96,47 @@ impl Import {
     /// When a file cannot be read or is broken, a tensor is none of a linear layer's, or shapes do not fit: the error names
     /// the file and the tensor.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Model> {
-        let path = path.as_ref();
-        let tensors = Tensors::read(OPERATION, path).map_err(|error| error.within(path.display()))?;
+        self.read_from(Origin::File(path.as_ref().to_owned()))
+    }
+
+    /// [`read`](Self::read) from the bytes of such a file. Errors call it by the name, which is that of a layer, too, where
+    /// that of a file would be.
+    ///
+    /// ```no_run
+    /// use tombola::io::Import;
+    /// # macro_rules! include_bytes { ($path:literal) => { [0; 8] } }
+    /// let model = Import::new().parse("ticket.safetensors", include_bytes!("ticket.safetensors"))?;
+    /// # Ok::<(), tombola::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(&self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Result<Model> {
+        self.read_from(Origin::Bytes(name.into(), bytes.into()))
+    }
+
+    fn read_from(&self, origin: Origin) -> Result<Model> {
+        let (name, stem) = (origin.name(), origin.stem());
+        let tensors = Tensors::read(OPERATION, origin).map_err(|error| error.within(&name))?;
         let mut masks = match &self.masks {
-            Some(file) => Masks::read(OPERATION, file).map_err(|error| error.within(file.display()))?,
+            Some(origin) => {
+                Masks::read(OPERATION, origin.clone()).map_err(|error| error.within(origin.name()))?
+            }
             None => Masks::default(),
         };
-        let mut model = self.assemble(&tensors, &mut masks).map_err(|error| error.within(path.display()))?;
+        let mut model = self.assemble(&tensors, &mut masks).map_err(|error| error.within(&name))?;
         // A layer's tensors may be called `weight` and `bias` and no more.
-        if let Some(name) = model.names.iter_mut().find(|name| name.is_empty()) {
-            *name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(index) = model.names.iter().position(String::is_empty) {
+            let mut name = stem;
+            while model.names.contains(&name) {
+                name.push('_');
+            }
+            model.names[index] = name;
         }
-        if let (Some(file), Some(layer)) = (&self.masks, masks.left()) {
+        if let (Some(origin), Some(layer)) = (&self.masks, masks.left()) {
             let expected = format!("the name of a layer: {}", model.names.join(", "));
             let error = Error::new(ErrorKind::Format, OPERATION, "mask", expected, format!("`{layer}`"));
-            return Err(error.within(file.display()));
+            return Err(error.within(origin.name()));
         }
         Ok(model)
     }
@@ -121,7 +156,7 @@ impl Import {
         });
         let mut weights = weights.collect::<Result<Vec<_>>>()?;
         if let Some(criterion) = self.criterion {
-            prune(&mut weights, criterion)?;
+            prune(&groups, &mut weights, criterion)?;
         }
         let activations = self.chosen_activations(&recorded, &names)?;
         let layers = groups.iter().zip(weights).zip(activations).map(|((group, weights), activation)| {
@@ -132,13 +167,13 @@ impl Import {
     }
 
     fn chosen_activations(&self, recorded: &Recorded, names: &[String]) -> Result<Vec<Activation>> {
-        let of_layer = |name| recorded.layers.iter().position(|layer| layer == name);
+        let places: HashMap<_, _> = recorded.layers.iter().zip(0..).collect();
         let given = if !self.activations.is_empty() {
             self.activations.clone()
         } else if recorded.layers.is_empty() {
             recorded.activations.clone()
         } else {
-            names.iter().filter_map(|name| recorded.activations.get(of_layer(name)?).copied()).collect()
+            names.iter().filter_map(|name| recorded.activations.get(*places.get(name)?).copied()).collect()
         };
         if given.is_empty() {
             let last = |index| if index + 1 < names.len() { Activation::Relu } else { Activation::Identity };
@@ -172,11 +207,14 @@ impl Recorded {
             return Err(fault("version", super::VERSION));
         }
         let names = tensors.metadata("activations").unwrap_or_default().split(',');
-        let activations = names.map(str::parse).collect::<Result<_>>();
+        let activations = names.map(str::parse).collect::<Result<Vec<_>>>();
         let activations =
             activations.map_err(|_| fault("activations", "names of activations, separated by commas"))?;
         let layers = tensors.metadata("layers").map_or(Ok(Vec::new()), serde_json::from_str);
-        let layers = layers.map_err(|_| fault("layers", "a JSON array of names"))?;
+        let layers: Vec<String> = layers.map_err(|_| fault("layers", "a JSON array of names"))?;
+        if !layers.is_empty() && layers.len() != activations.len() {
+            return Err(fault("activations", &format!("{}, one for each layer", layers.len())));
+        }
         Ok(Self { layers, activations })
     }
 }
@@ -240,13 +278,16 @@ impl Weights {
 }
 
 /// Prunes all layers by one criterion, which looks at them together.
-fn prune(weights: &mut [Weights], criterion: Criterion) -> Result<()> {
+fn prune(groups: &[Group<'_>], weights: &mut [Weights], criterion: Criterion) -> Result<()> {
     let mut masks = Vec::with_capacity(weights.len());
-    for weights in weights.iter_mut() {
+    for (group, weights) in groups.iter().zip(weights.iter_mut()) {
         if let Weights::Sparse(csr) = weights {
-            if csr.rows().saturating_mul(csr.cols()) > WEIGHTS {
-                let (expected, found) = (format!("at most {WEIGHTS} weights to prune"), csr.shape());
-                return Err(Error::shape(OPERATION, "weight", expected, found));
+            let (out, inputs) = csr.shape();
+            let most = most_weights(csr.nnz(), u32::BITS as usize);
+            if out.saturating_mul(inputs) > most {
+                let expected = format!("at most {most} weights to prune, for its {} entries", csr.nnz());
+                let (subject, found) = (group.subject(), format!("[{out}, {inputs}]"));
+                return Err(Error::new(ErrorKind::Structure, OPERATION, subject, expected, found));
             }
             *weights = Weights::Dense(csr::to_dense(csr), Some(csr::mask(csr)));
         }
@@ -294,7 +335,8 @@ fn bitmask(group: &Group<'_>, (out, inputs): (usize, usize)) -> Result<Csr> {
     };
     for row in bytes.chunks_exact(row_bytes) {
         let kept = (0..inputs).filter(|column| row[column / 8] >> (column % 8) & 1 == 1);
-        columns.extend(kept.map(|column| column as u32));
+        // One more than there are values is too many, and enough to see it.
+        columns.extend(kept.map(|column| column as u32).take(count + 1 - columns.len()));
         if columns.len() > count {
             break;
         }
@@ -320,7 +362,26 @@ pub(super) fn sparse(group: &Group<'_>, shape: (usize, usize)) -> Result<Csr> {
     let values = group.need(Part::Values)?;
     pointers.check_shape(&[shape.0 + 1])?;
     values.check_shape(columns.shape)?;
-    csr_of(group, shape, pointers.indices()?, columns.indices()?, values.floats()?)
+    let (starts, given) = (pointers.indices()?, columns.indices()?);
+    if starts[0] != 0 || starts[shape.0] as usize != given.len() {
+        let expected = format!("numbers from 0 to {}, the count of columns", given.len());
+        return Err(pointers.fault(expected, format!("those from {} to {}", starts[0], starts[shape.0])));
+    }
+    if let Some(row) = (0..shape.0).find(|&row| starts[row] > starts[row + 1]) {
+        let found = format!("{} then {} at row {row}", starts[row], starts[row + 1]);
+        return Err(pointers.fault("numbers that do not fall", found));
+    }
+    for (row, bounds) in starts.windows(2).enumerate() {
+        let kept = &given[bounds[0] as usize..bounds[1] as usize];
+        if let Some(pair) = kept.windows(2).find(|pair| pair[0] >= pair[1]) {
+            let expected = format!("columns that ascend in row {row}");
+            return Err(columns.fault(expected, format!("{} then {}", pair[0], pair[1])));
+        }
+        if let Some(last) = kept.last().filter(|&&last| last as usize >= shape.1) {
+            return Err(columns.fault(format!("columns below {} in row {row}", shape.1), last));
+        }
+    }
+    csr_of(group, shape, starts, given, values.floats()?)
 }
 
 fn csr_of(

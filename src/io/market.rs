@@ -5,7 +5,7 @@ use std::io::Write;
 use sprs::CsMatI;
 
 use super::EMPTY;
-use super::tensors::{Tensors, TensorsBuilder};
+use super::tensors::Tensors;
 use crate::csr::Csr;
 use crate::{Error, ErrorKind, Result};
 
@@ -14,9 +14,7 @@ pub(super) const MAGIC: &[u8] = b"%%MatrixMarket";
 
 /// The matrix of a file, as one layer under a name. Entries of one place are added, as scipy does.
 pub(super) fn read(operation: &'static str, bytes: &[u8], layer: &str) -> Result<Tensors> {
-    let mut tensors = TensorsBuilder::new(operation);
-    tensors.push_csr(layer, &parse(operation, bytes)?)?;
-    Ok(tensors.finish().unnamed())
+    Ok(Tensors::of_csr(operation, layer, &parse(operation, bytes)?))
 }
 
 fn parse(operation: &'static str, bytes: &[u8]) -> Result<Csr> {
@@ -44,7 +42,8 @@ fn parse(operation: &'static str, bytes: &[u8]) -> Result<Csr> {
     let Some(&[rows, columns, count]) = sizes.as_deref() else {
         return Err(fault(at, "rows, columns and entries", line));
     };
-    if [rows, columns].into_iter().any(|size| size == 0 || size > bytes.len() + EMPTY) {
+    let most = (bytes.len() + EMPTY).min(u32::MAX as usize);
+    if [rows, columns].into_iter().any(|size| size == 0 || size > most) {
         return Err(fault(at, "a size that the file could fill", line));
     }
     let (mut entries, mut given) = (Vec::new(), 0_usize);
@@ -56,8 +55,7 @@ fn parse(operation: &'static str, bytes: &[u8]) -> Result<Csr> {
             (1..=size).contains(&number).then(|| number as u32 - 1)
         };
         let (row, column) = (place(rows), place(columns));
-        let value =
-            if field == "pattern" { Some(1.0) } else { words.next().and_then(|word| word.parse().ok()) };
+        let value = if field == "pattern" { Some(1.0) } else { words.next().and_then(number) };
         let (Some(row), Some(column), Some(value), None) = (row, column, value, words.next()) else {
             return Err(fault(at, &format!("row, column and value of a {rows}×{columns} matrix"), line));
         };
@@ -73,6 +71,12 @@ fn parse(operation: &'static str, bytes: &[u8]) -> Result<Csr> {
         return Err(fault(at, &format!("the {given} entries that there are"), line));
     }
     csr_of((rows, columns), entries).ok_or_else(|| fault(at, "a matrix that fits 32-bit CSR", line))
+}
+
+/// A number that fits f32: one that is infinite says so in letters.
+fn number(word: &str) -> Option<f32> {
+    let number: f32 = word.parse().ok()?;
+    (!number.is_infinite() || !word.contains(|letter: char| letter.is_ascii_digit())).then_some(number)
 }
 
 /// CSR of entries (row, column, value) in any order; those of one place are added in the order in which they come.

@@ -1,11 +1,11 @@
 //! Files of masks.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use super::WEIGHTS;
 use super::import::sparse;
+use super::most_weights;
 use super::names::{Group, Part, layer_of_mask, layers};
+use super::storage::Origin;
 use super::tensors::{Tensor, Tensors};
 use crate::{Mask, Result, csr};
 
@@ -19,8 +19,8 @@ pub(super) struct Masks {
 
 impl Masks {
     /// Reads a file of tensors of 0 and 1, or of a sparse matrix of ones.
-    pub(super) fn read(operation: &'static str, path: &Path) -> Result<Self> {
-        let tensors = Tensors::read(operation, path)?;
+    pub(super) fn read(operation: &'static str, origin: Origin) -> Result<Self> {
+        let tensors = Tensors::read(operation, origin)?;
         let mut by_layer = BTreeMap::new();
         // One matrix in more than one tensor is sparse.
         if tensors.is_unnamed() && tensors.names().len() > 1 {
@@ -65,11 +65,11 @@ fn of_dense(tensor: &Tensor<'_>) -> Result<Mask> {
 /// What has no entry is pruned.
 fn of_sparse(group: &Group<'_>) -> Result<Mask> {
     let (out, inputs) = group.shape()?;
-    if out.saturating_mul(inputs) > WEIGHTS {
-        let (expected, found) = (format!("a mask for at most {WEIGHTS} weights"), format!("{out}×{inputs}"));
-        return Err(group.fault(expected, found));
+    let values = group.need(Part::Values)?.keeps()?;
+    let most = most_weights(values.len(), 1);
+    if out.saturating_mul(inputs) > most {
+        return Err(group.fault(format!("a mask for at most {most} weights"), format!("{out}×{inputs}")));
     }
-    group.need(Part::Values)?.keeps()?;
     let entries = sparse(group, (out, inputs))?;
     Ok(csr::mask(&csr::retain(entries, |_, _, value| value == 1.0)))
 }

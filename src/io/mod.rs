@@ -55,6 +55,7 @@ mod array;
 mod checkpoint;
 mod export;
 mod file;
+mod header;
 mod import;
 mod market;
 mod masks;
@@ -93,9 +94,12 @@ const VERSION: &str = "1";
 /// room there, and some in memory.
 const EMPTY: usize = 1 << 20;
 
-/// Weights, pruned or not, that a layer of a sparse file may have where each of them takes room: a mask of them half a
-/// gigabyte.
-const WEIGHTS: usize = u32::MAX as usize;
+/// Weights that a sparse matrix of so many entries may be spread out to where each takes so many bits: for each entry 16 KB of
+/// them, and 64 MB for any; and never more than there are numbers of 32 bits.
+fn most_weights(entries: usize, bits: usize) -> usize {
+    let bytes = entries.saturating_mul(16 << 10).saturating_add(64 << 20);
+    (bytes.saturating_mul(8) / bits).min(u32::MAX as usize)
+}
 
 /// Reads a model from a file as it is: [`Import::read`] without wishes.
 ///

@@ -9,7 +9,7 @@
 //! | tombola writes it | `fc1.crow_indices`, `fc1.col_indices`, `fc1.values`, `fc1.shape`, `fc1.bias` |
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::tensors::{Tensor, Tensors};
 use crate::{Error, ErrorKind, Result};
@@ -59,24 +59,26 @@ const ENDINGS: [(&str, Part); 25] = [
     ("values", Part::Values),
 ];
 
-/// The layer that a tensor belongs to, and what it is there.
-fn split(name: &str) -> Option<(&str, Part)> {
-    ENDINGS.into_iter().find_map(|(ending, part)| {
+/// The layer that a tensor belongs to, and what it is there. If it can be several, as `weight.values` can, it is of one that is
+/// wanted.
+fn split<'a>(name: &'a str, wanted: &HashSet<&str>) -> Option<(&'a str, Part)> {
+    let mut ways = ENDINGS.into_iter().filter_map(|(ending, part)| {
         let layer = name.strip_suffix(ending)?;
         if layer.is_empty() { Some((layer, part)) } else { Some((layer.strip_suffix('.')?, part)) }
-    })
+    });
+    ways.clone().rfind(|(layer, _)| wanted.contains(layer)).or_else(|| ways.next())
 }
 
 /// Whether a name says what the tensor is to a layer.
 #[cfg(feature = "numpy")]
 pub(super) fn is_part(name: &str) -> bool {
-    split(name).is_some() || name.ends_with("_mask")
+    split(name, &HashSet::new()).is_some() || name.ends_with("_mask")
 }
 
 /// The layer that a tensor of a mask file belongs to: it has the name of the weight, or that with `mask` behind it.
 pub(super) fn layer_of_mask(name: &str) -> &str {
     let name = name.strip_suffix("_mask").unwrap_or(name);
-    match split(name) {
+    match split(name, &HashSet::new()) {
         Some((layer, Part::Weight | Part::Mask)) => layer,
         _ => name,
     }
@@ -145,12 +147,13 @@ pub(super) fn layers<'a>(
     wanted: &[String],
 ) -> Result<Vec<Group<'a>>> {
     let mut groups: BTreeMap<&str, Group<'a>> = BTreeMap::new();
+    let any: HashSet<&str> = wanted.iter().map(String::as_str).collect();
     // In alphabetical order, so that of several faults it is always the same that is named.
     let mut names: Vec<&str> = tensors.names().collect();
     names.sort_unstable();
     for name in names {
         let Some(tensor) = tensors.get(name) else { continue };
-        let Some((layer, part)) = split(name) else {
+        let Some((layer, part)) = split(name, &any) else {
             if wanted.is_empty() {
                 let found = format!("{:?} {:?}", tensor.dtype, tensor.shape);
                 return Err(tensor.fault("the weight, mask or bias of a linear layer", found));

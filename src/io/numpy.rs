@@ -4,79 +4,110 @@
 //! strangers: what it claims is held against what is there before anything is made of it.
 
 use std::collections::HashMap;
-use std::io::{self, BufWriter, Cursor, Read, Seek, Write};
+use std::io::{self, BufReader, BufWriter, Cursor, Read, Seek, Write};
 use std::ops::Range;
 
 use safetensors::Dtype;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipWriter};
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::array::{Array, Data};
 use super::scipy;
 use super::storage::Storage;
-use super::tensors::{Info, NPY_MAGIC, Tensors, TensorsBuilder, unreadable};
+use super::tensors::{Info, NPY_MAGIC, Tensors, fault, unreadable};
 use crate::{Error, ErrorKind, Result};
 
-/// Bytes that an archive may unpack to for each of its own, and those that any archive may: so many has a 4096×4096 mask that
-/// prunes nothing, which packs to next to nothing.
-const UNPACKED: (u64, u64) = (256, 16 << 20);
+/// Bytes that an archive may unpack to for each of its own, which is as many as deflate can pack into one (zlib, *Technical
+/// Details*), and those that any archive may.
+const UNPACKED: (u64, u64) = (1032, 16 << 20);
 
 /// Bytes that tell where the header's text lies.
 pub(super) const PREFIX: usize = 12;
 
-/// Bytes within which the header of a file ends: that of an array of numbers has some hundred.
-pub(super) const HEADER: usize = 1 << 16;
+/// Dimensions that an array may have, as numpy has it.
+const DIMENSIONS: usize = 64;
 
 /// The array of a `.npy` file, under a name.
-pub(super) fn read_npy(operation: &'static str, storage: Storage, name: &str) -> Result<Tensors> {
+pub(super) fn read_npy(operation: &'static str, mut storage: Storage, name: &str) -> Result<Tensors> {
     let unreadable = |error| unreadable(operation, "file", error);
-    let layout = Layout::read(operation, name, &storage.start(HEADER).map_err(unreadable)?, storage.len())?;
-    let tensors = if layout.is_tensor() {
-        let info = Info { dtype: layout.dtype, shape: layout.shape, place: layout.place };
-        Tensors::new(operation, storage, HashMap::from([(name.to_owned(), info)]), HashMap::new())
-    } else {
-        let mut tensors = TensorsBuilder::new(operation);
-        push(&mut tensors, name, &storage.into_bytes().map_err(unreadable)?)?;
-        tensors.finish()
-    };
-    Ok(tensors.named_by_shape().unnamed())
+    let end = header_place(&storage.start(PREFIX).map_err(unreadable)?).map_or(PREFIX, |place| place.end);
+    let layout = Layout::read(operation, name, &storage.start(end).map_err(unreadable)?, storage.len())?;
+    if !layout.is_tensor() {
+        let mut bytes = storage.into_bytes().map_err(unreadable)?;
+        layout.straighten(&mut bytes);
+        storage = Storage::Memory(bytes);
+    }
+    let infos = HashMap::from([(name.to_owned(), layout.into_info(0))]);
+    Ok(Tensors::new(operation, storage, infos, HashMap::new()).named_by_shape()?.unnamed())
 }
 
 /// The arrays of a `.npz` file, or the sparse matrix in one, under a name.
-pub(super) fn read_npz(operation: &'static str, bytes: Vec<u8>, name: &str) -> Result<Tensors> {
-    let mut left = UNPACKED.0 * bytes.len() as u64 + UNPACKED.1;
+pub(super) fn read_npz(operation: &'static str, storage: Storage, name: &str) -> Result<Tensors> {
+    let len = storage.len();
+    match storage {
+        Storage::File(file, _) => unpack(operation, BufReader::new(file), len, name),
+        Storage::Memory(bytes) => unpack(operation, Cursor::new(bytes), len, name),
+    }
+}
+
+/// The same of an archive of so many bytes.
+fn unpack(operation: &'static str, file: impl Read + Seek, len: usize, name: &str) -> Result<Tensors> {
     let invalid = |error: zip::result::ZipError| {
         Error::caused_by(ErrorKind::Format, operation, "file", "a valid zip archive", error)
     };
-    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(invalid)?;
-    let mut tensors = TensorsBuilder::new(operation);
+    let mut archive = ZipArchive::new(file).map_err(invalid)?;
+    if archive.has_duplicate_names() {
+        let expected = "an archive of files with different names";
+        return Err(Error::new(ErrorKind::Format, operation, "file", expected, "two of one name"));
+    }
+    // By what the archive says of the sizes there is memory for all at once, which then need not grow: growing takes a copy.
+    let most = UNPACKED.0.saturating_mul(len as u64).saturating_add(UNPACKED.1);
+    let mut total = 0_u64;
+    for index in 0..archive.len() {
+        let member = archive.by_index_data(index).map_err(invalid)?;
+        total = total.saturating_add(member.size());
+        if total > most {
+            let name = array_name(&member.name().map_err(invalid)?);
+            let expected = format!("at most {} bytes for each of the archive's", UNPACKED.0);
+            return Err(fault(operation, &name, expected, "more"));
+        }
+    }
+    let mut bytes = Vec::with_capacity(total as usize);
+    let mut infos = HashMap::new();
     let mut sparse_format = None;
     for index in 0..archive.len() {
         let member = archive.by_index(index).map_err(invalid)?;
-        let file = member.name().map_err(invalid)?;
-        let name = file.strip_suffix(".npy").unwrap_or(&file).to_owned();
-        let fault = |expected: &str, found: String| {
-            Err(Error::new(ErrorKind::Format, operation, format!("`{name}`"), expected, found))
-        };
-        // What the archive says of the size is a claim, too: so it is read up to the limit, and a byte more.
-        let mut unpacked = Vec::new();
-        if let Err(error) = member.take(left + 1).read_to_end(&mut unpacked) {
-            return fault("an array that can be unpacked", error.to_string());
+        let name = array_name(&member.name().map_err(invalid)?);
+        let (start, size) = (bytes.len(), member.size());
+        // The size is a claim: so no more is read than that, and a byte.
+        if let Err(error) = member.take(size.saturating_add(1)).read_to_end(&mut bytes) {
+            return Err(fault(operation, &name, "an array that can be unpacked", error));
         }
-        let Some(rest) = left.checked_sub(unpacked.len() as u64) else {
-            let expected = format!("at most {} bytes for each of the archive's", UNPACKED.0);
-            return fault(&expected, "more".into());
-        };
-        left = rest;
-        match text(&unpacked).filter(|_| name == "format") {
-            Some(format) => sparse_format = Some(format),
-            None => push(&mut tensors, &name, &unpacked)?,
+        let array = &mut bytes[start..];
+        if array.len() as u64 != size {
+            return Err(fault(operation, &name, format!("{size} bytes, as the archive has it"), array.len()));
         }
+        if let Some(format) = text(array).filter(|_| name == "format") {
+            sparse_format = Some(format);
+            continue;
+        }
+        let layout = Layout::read(operation, &name, array, array.len())?;
+        layout.straighten(array);
+        if infos.contains_key(&name) {
+            return Err(fault(operation, &name, "one of this name", "another"));
+        }
+        infos.insert(name, layout.into_info(start));
     }
+    let tensors = Tensors::new(operation, Storage::Memory(bytes), infos, HashMap::new());
     match sparse_format {
-        Some(format) => scipy::read(operation, &tensors.finish(), &format, name),
-        None => Ok(tensors.finish().named_by_shape()),
+        Some(format) => scipy::read(operation, &tensors, &format, name),
+        None => tensors.named_by_shape(),
     }
+}
+
+/// What an array is called, by the name of its file.
+fn array_name(file: &str) -> String {
+    file.strip_suffix(".npy").unwrap_or(file).to_owned()
 }
 
 /// A string, as bytes or in Unicode: what is not text of it is padding.
@@ -87,23 +118,6 @@ fn text(bytes: &[u8]) -> Option<String> {
         .shape
         .is_empty()
         .then(|| data.iter().filter(|byte| byte.is_ascii_graphic()).map(|&byte| char::from(byte)).collect())
-}
-
-/// Adds the array of a `.npy` file, little-endian and row-major.
-fn push(tensors: &mut TensorsBuilder, name: &str, bytes: &[u8]) -> Result<()> {
-    let layout = Layout::read(tensors.operation(), name, bytes, bytes.len())?;
-    let data = &bytes[layout.place.clone()];
-    if layout.is_tensor() {
-        return tensors.push(name.to_owned(), layout.dtype, layout.shape, data);
-    }
-    let mut data = data.to_vec();
-    if layout.big_endian {
-        data.chunks_exact_mut(layout.size).for_each(<[u8]>::reverse);
-    }
-    if layout.by_columns {
-        data = by_rows(&data, &layout.shape, layout.size);
-    }
-    tensors.push(name.to_owned(), layout.dtype, layout.shape, &data)
 }
 
 /// How an array lies in a `.npy` file.
@@ -121,9 +135,7 @@ struct Layout {
 impl Layout {
     /// That of a file that begins with these bytes, and has so many.
     fn read(operation: &'static str, name: &str, start: &[u8], len: usize) -> Result<Self> {
-        let fault = |expected: &str, found: String| {
-            Err(Error::new(ErrorKind::Format, operation, format!("`{name}`"), expected, found))
-        };
+        let fault = |expected: &str, found: String| Err(fault(operation, name, expected, found));
         let Some((text, data)) = split(start) else {
             return fault("a numpy array", "no header of one, or only the beginning".into());
         };
@@ -139,6 +151,9 @@ impl Layout {
             let expected = format!("the {} bytes that are there", place.len());
             return fault(&expected, format!("shape {:?} of {}", header.shape, header.descr));
         }
+        if header.shape.len() > DIMENSIONS {
+            return fault(&format!("at most {DIMENSIONS} dimensions"), header.shape.len().to_string());
+        }
         let by_columns = header.fortran_order && header.shape.len() > 1;
         Ok(Self { dtype, size, shape: header.shape, big_endian, by_columns, place })
     }
@@ -146,6 +161,23 @@ impl Layout {
     /// Whether the data are those of a tensor as they lie.
     fn is_tensor(&self) -> bool {
         !self.by_columns && !self.big_endian
+    }
+
+    /// Makes the data in a file those of a tensor: little-endian and row by row.
+    fn straighten(&self, file: &mut [u8]) {
+        let data = &mut file[self.place.clone()];
+        if self.big_endian {
+            data.chunks_exact_mut(self.size).for_each(<[u8]>::reverse);
+        }
+        if self.by_columns {
+            data.copy_from_slice(&by_rows(data, &self.shape, self.size));
+        }
+    }
+
+    /// The tensor, in a storage where the file begins at a byte.
+    fn into_info(self, file: usize) -> Info {
+        let place = file + self.place.start..file + self.place.end;
+        Info { dtype: self.dtype, shape: self.shape, place }
     }
 }
 
@@ -283,8 +315,11 @@ impl Header {
 
     /// The dtype, the bytes of an element, and whether these are the wrong way round.
     pub(super) fn dtype(&self) -> Option<(Dtype, usize, bool)> {
-        let big_endian = self.descr.starts_with('>');
-        let (dtype, size) = match self.descr.get(1..)? {
+        let (order, kind) = self.descr.split_at_checked(1)?;
+        if !["<", ">", "|", "="].contains(&order) {
+            return None;
+        }
+        let (dtype, size) = match kind {
             "b1" => (Dtype::BOOL, 1),
             "u1" => (Dtype::U8, 1),
             "i1" => (Dtype::I8, 1),
@@ -299,7 +334,7 @@ impl Header {
             "f8" => (Dtype::F64, 8),
             _ => return None,
         };
-        Some((dtype, size, big_endian))
+        Some((dtype, size, order == ">"))
     }
 }
 

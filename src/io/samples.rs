@@ -18,6 +18,9 @@ use crate::{Error, ErrorKind, Result};
 
 const READ: &str = "SampleReader::read";
 
+/// Bytes within which the header of a file ends: that of an array of numbers has some hundred.
+const HEADER: usize = 1 << 16;
+
 /// The samples of a `.npy` file, read in order.
 ///
 /// The first dimension is that of the samples, and all others are the features of one: images `[n, 28, 28]` have 784. Any
@@ -90,9 +93,11 @@ impl SampleReader {
         if header.fortran_order {
             // Its first sample ends near the end of the file: there is no way but to read it whole.
             let mut data = Vec::new();
-            source.take(len as u64).read_to_end(&mut data).map_err(|error| unreadable(&name, error))?;
-            if data.len() < len {
-                return fault(&format!("{len} bytes of data"), format!("{}", data.len()));
+            let most = (len as u64).saturating_add(1);
+            source.take(most).read_to_end(&mut data).map_err(|error| unreadable(&name, error))?;
+            if data.len() != len {
+                let found = if data.len() < len { data.len().to_string() } else { "more".into() };
+                return fault(&format!("{len} bytes of data"), found);
             }
             source = Box::new(io::Cursor::new(numpy::by_rows(&data, &header.shape, size)));
         }
@@ -110,10 +115,12 @@ impl SampleReader {
     }
 
     /// Reads the next samples into the rows of `x` (`[batch, features]`), and returns how many those are: fewer than there
-    /// are rows only at the end.
+    /// are rows only at the end. With the last sample the file has to end: what follows it would be samples of which the
+    /// header knows nothing.
     ///
     /// # Errors
-    /// When `x` has other columns, the file cannot be read or ends early, or a number does not fit f32.
+    /// When `x` has other columns, the file cannot be read, ends early or goes on after its samples, or a number does not fit
+    /// f32.
     pub fn read(&mut self, mut x: ArrayViewMut2<'_, f32>) -> Result<usize> {
         if x.ncols() != self.features {
             return Err(Error::shape(READ, "x", format!("[batch, {}]", self.features), x.shape()));
@@ -139,7 +146,22 @@ impl SampleReader {
             row.iter_mut().zip(values).for_each(|(place, &value)| *place = value);
         }
         self.done += count;
+        if self.done == self.samples {
+            self.check_end()?;
+        }
         Ok(count)
+    }
+
+    /// Refuses what comes after the last sample.
+    fn check_end(&mut self) -> Result<()> {
+        match self.source.read_exact(&mut [0]) {
+            Ok(()) => {
+                let expected = format!("the end of the file after {} samples", self.samples);
+                Err(Error::new(ErrorKind::Format, READ, self.name.clone(), expected, "more"))
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+            Err(error) => Err(unreadable(&self.name, error)),
+        }
     }
 
     fn ends_early(&self) -> Error {
@@ -287,7 +309,7 @@ fn header_text(source: &mut impl Read) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     let mut more = |bytes: &mut Vec<u8>, len: usize| source.by_ref().take(len as u64).read_to_end(bytes);
     more(&mut bytes, numpy::PREFIX)?;
-    let Some(place) = numpy::header_place(&bytes).filter(|place| place.end <= numpy::HEADER) else {
+    let Some(place) = numpy::header_place(&bytes).filter(|place| place.end <= HEADER) else {
         return Ok(None);
     };
     let missing = place.end.saturating_sub(bytes.len());

@@ -7,7 +7,7 @@ use sprs::CsMatI;
 use zip::CompressionMethod;
 
 use super::array::{Array, Data};
-use super::tensors::{Tensor, Tensors, TensorsBuilder};
+use super::tensors::{Tensor, Tensors, fault};
 use super::{EMPTY, numpy};
 use crate::csr::Csr;
 use crate::{Error, ErrorKind, Result};
@@ -17,7 +17,7 @@ pub(super) fn read(operation: &'static str, arrays: &Tensors, format: &str, laye
     let need = |name| {
         let missing = || {
             let expected = "an array that scipy's sparse matrices have";
-            Error::new(ErrorKind::Format, operation, format!("`{name}`"), expected, "none")
+            fault(operation, name, expected, "none")
         };
         arrays.get(name).ok_or_else(missing)
     };
@@ -39,9 +39,7 @@ pub(super) fn read(operation: &'static str, arrays: &Tensors, format: &str, laye
             return Err(Error::new(ErrorKind::Unsupported, operation, subject, "csr or csc", other));
         }
     };
-    let mut tensors = TensorsBuilder::new(operation);
-    tensors.push_csr(layer, &csr)?;
-    Ok(tensors.finish().unnamed())
+    Ok(Tensors::of_csr(operation, layer, &csr))
 }
 
 /// CSR with its columns in order and each of them once.

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::array::{Array, Data};
+use super::storage::Origin;
 use super::tensors::Tensors;
 use super::{checkpoint, file};
 use crate::Result;
@@ -26,7 +27,7 @@ pub(crate) fn read(
     path: &Path,
 ) -> Result<(HashMap<String, Vec<f32>>, HashMap<String, String>)> {
     let within = |error: crate::Error| error.within(path.display());
-    let tensors = Tensors::read(operation, path).map_err(within)?;
+    let tensors = Tensors::read(operation, Origin::File(path.to_owned())).map_err(within)?;
     let names: Vec<String> = tensors.names().map(str::to_owned).collect();
     let arrays = names.into_iter().filter_map(|name| {
         let floats = tensors.get(&name)?.floats();

@@ -4,9 +4,42 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Bytes on the disk or, of what cannot be read twice, in memory.
+/// Where a storage comes from: a file, or what one would hold and be called.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    File(PathBuf),
+    Bytes(String, Vec<u8>),
+}
+
+impl Origin {
+    fn path(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::Bytes(name, _) => Path::new(name),
+        }
+    }
+
+    /// What errors call it.
+    pub(super) fn name(&self) -> String {
+        self.path().display().to_string()
+    }
+
+    /// The name without its folder and its extension: that of a layer which has none of its own.
+    pub(super) fn stem(&self) -> String {
+        self.path().file_stem().map_or("layer".into(), |stem| stem.to_string_lossy().into_owned())
+    }
+
+    pub(super) fn open(self) -> io::Result<Storage> {
+        match self {
+            Self::File(path) => Storage::open(&path),
+            Self::Bytes(_, bytes) => Ok(Storage::Memory(bytes)),
+        }
+    }
+}
+
+/// Bytes on the disk or, of what is there already or cannot be read twice, in memory.
 pub(super) enum Storage {
     /// A file, and how long it is.
     File(File, usize),
@@ -15,7 +48,7 @@ pub(super) enum Storage {
 
 impl Storage {
     /// A pipe, too, is one.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    fn open(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let metadata = file.metadata()?;
         if let (true, Ok(len)) = (metadata.is_file(), usize::try_from(metadata.len())) {

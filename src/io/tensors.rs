@@ -4,14 +4,13 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
 
 use half::{bf16, f16};
 use safetensors::Dtype;
 
 #[cfg(feature = "numpy")]
 use super::numpy;
-use super::storage::Storage;
+use super::storage::{Origin, Storage};
 use super::{checkpoint, market, names};
 use crate::csr::Csr;
 use crate::{Error, ErrorKind, Result};
@@ -52,11 +51,11 @@ impl Info {
 
 impl Tensors {
     /// Opens a file for an operation that its errors will name. What kind of file it is, its first bytes say.
-    pub(super) fn read(operation: &'static str, path: &Path) -> Result<Self> {
+    pub(super) fn read(operation: &'static str, origin: Origin) -> Result<Self> {
         let unreadable = |error| unreadable(operation, "file", error);
-        let storage = Storage::open(path).map_err(unreadable)?;
+        let name = origin.stem();
+        let storage = origin.open().map_err(unreadable)?;
         let start = storage.start(market::MAGIC.len()).map_err(unreadable)?.into_owned();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
         if start.eq_ignore_ascii_case(market::MAGIC) {
             return market::read(operation, &storage.into_bytes().map_err(unreadable)?, &name);
         }
@@ -64,7 +63,7 @@ impl Tensors {
         if start.starts_with(NPY_MAGIC) {
             return numpy::read_npy(operation, storage, &name);
         } else if start.starts_with(ZIP_MAGIC) {
-            return numpy::read_npz(operation, storage.into_bytes().map_err(unreadable)?, &name);
+            return numpy::read_npz(operation, storage, &name);
         }
         #[cfg(not(feature = "numpy"))]
         if [NPY_MAGIC, ZIP_MAGIC].into_iter().any(|magic| start.starts_with(magic)) {
@@ -119,78 +118,45 @@ impl Tensors {
     /// The same, where names say nothing by shapes: a matrix is the weight of a layer of its name, and a vector the bias of the
     /// matrix before it.
     #[cfg(feature = "numpy")]
-    pub(super) fn named_by_shape(mut self) -> Self {
+    pub(super) fn named_by_shape(mut self) -> Result<Self> {
         let (known, mut other): (Vec<_>, Vec<_>) =
             self.infos.into_iter().partition(|(name, _)| names::is_part(name));
         self.infos = known.into_iter().collect();
         other.sort_by(|(a, _), (b, _)| names::natural(a, b));
         let mut matrix = None;
         for (name, info) in other {
-            let name = match (&info.shape[..], &matrix) {
+            let part = match (&info.shape[..], &matrix) {
                 ([out, _], _) => {
                     matrix = Some((name.clone(), *out));
                     names::join(&name, "weight")
                 }
                 ([len], Some((layer, out))) if len == out => names::join(layer, "bias"),
-                _ => name,
+                _ => name.clone(),
             };
-            self.infos.insert(name, info);
+            if self.infos.contains_key(&part) {
+                return Err(fault(self.operation, &name, format!("the only `{part}`"), "another"));
+            }
+            self.infos.insert(part, info);
         }
-        self
-    }
-}
-
-/// Tensors that come one by one.
-pub(super) struct TensorsBuilder {
-    operation: &'static str,
-    bytes: Vec<u8>,
-    infos: HashMap<String, Info>,
-}
-
-impl TensorsBuilder {
-    pub(super) fn new(operation: &'static str) -> Self {
-        Self { operation, bytes: Vec::new(), infos: HashMap::new() }
+        Ok(self)
     }
 
-    #[cfg(feature = "numpy")]
-    pub(super) fn operation(&self) -> &'static str {
-        self.operation
-    }
-
-    /// Adds the weights of a layer, as tombola's own files have them.
-    pub(super) fn push_csr(&mut self, layer: &str, csr: &Csr) -> Result<()> {
-        let mut push = |ending: &str, dtype, len, bytes: Vec<u8>| {
-            self.push(names::join(layer, ending), dtype, vec![len], &bytes)
+    /// The weights of a layer, as tombola's own files have them, which have their name from the file alone.
+    pub(super) fn of_csr(operation: &'static str, layer: &str, csr: &Csr) -> Self {
+        let (mut bytes, mut infos) = (Vec::new(), HashMap::new());
+        let mut push = |ending: &str, dtype, len, values: Vec<u8>| {
+            let start = bytes.len();
+            bytes.extend(values);
+            let info = Info { dtype, shape: vec![len], place: start..bytes.len() };
+            infos.insert(names::join(layer, ending), info);
         };
         let wide = |values: &[u32]| values.iter().flat_map(|&value| i64::from(value).to_le_bytes()).collect();
-        push("shape", Dtype::I64, 2, wide(&[csr.rows() as u32, csr.cols() as u32]))?;
-        push("crow_indices", Dtype::I64, csr.rows() + 1, wide(&csr.proper_indptr()))?;
-        push("col_indices", Dtype::I64, csr.nnz(), wide(csr.indices()))?;
+        push("shape", Dtype::I64, 2, wide(&[csr.rows() as u32, csr.cols() as u32]));
+        push("crow_indices", Dtype::I64, csr.rows() + 1, wide(&csr.proper_indptr()));
+        push("col_indices", Dtype::I64, csr.nnz(), wide(csr.indices()));
         let values = csr.data().iter().flat_map(|value| value.to_le_bytes()).collect();
-        push("values", Dtype::F32, csr.nnz(), values)
-    }
-
-    /// Adds a tensor of those bytes, which are as many as it has.
-    pub(super) fn push(&mut self, name: String, dtype: Dtype, shape: Vec<usize>, bytes: &[u8]) -> Result<()> {
-        if self.infos.contains_key(&name) {
-            let subject = format!("`{name}`");
-            return Err(Error::new(
-                ErrorKind::Format,
-                self.operation,
-                subject,
-                "one of this name",
-                "another",
-            ));
-        }
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        self.infos.insert(name, Info { dtype, shape, place: start..self.bytes.len() });
-        Ok(())
-    }
-
-    /// All of them.
-    pub(super) fn finish(self) -> Tensors {
-        Tensors::new(self.operation, Storage::Memory(self.bytes), self.infos, HashMap::new())
+        push("values", Dtype::F32, csr.nnz(), values);
+        Self::new(operation, Storage::Memory(bytes), infos, HashMap::new()).unnamed()
     }
 }
 
@@ -301,7 +267,7 @@ impl<'a> Tensor<'a> {
 
     /// An error about this tensor.
     pub(super) fn fault(&self, expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Error {
-        Error::new(ErrorKind::Format, self.operation, format!("`{}`", self.name), expected, found)
+        fault(self.operation, self.name, expected, found)
     }
 
     fn raw(&self) -> Result<Cow<'a, [u8]>> {
@@ -315,6 +281,16 @@ impl<'a> Tensor<'a> {
     fn unreadable(&self, error: io::Error) -> Error {
         unreadable(self.operation, format!("`{}`", self.name), error)
     }
+}
+
+/// An error about the tensor of a name.
+pub(super) fn fault(
+    operation: &'static str,
+    name: &str,
+    expected: impl std::fmt::Display,
+    found: impl std::fmt::Display,
+) -> Error {
+    Error::new(ErrorKind::Format, operation, format!("`{name}`"), expected, found)
 }
 
 /// An error of reading a file, or a tensor of it.
