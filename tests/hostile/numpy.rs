@@ -106,7 +106,7 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    fn new(name: &str, data: &[u8]) -> Self {
+    pub(crate) fn new(name: &str, data: &[u8]) -> Self {
         let mut crc = Crc::new();
         crc.update(data);
         Self { name: name.into(), stored: data.into(), method: 0, size: data.len() as u32, crc: crc.sum() }
