@@ -255,7 +255,7 @@ fn what_makes_no_sense_is_refused() {
     let header = folder.path().join("trial.json");
     let text = fs::read_to_string(&header).unwrap();
     fs::write(&header, text.replace("\"version\": 1", "\"version\": 2")).unwrap();
-    assert!(resume().unwrap_err().to_string().contains("expected version 1, found 2"));
+    assert!(resume().unwrap_err().to_string().contains("trial.json: version: expected 1, found 2"));
     fs::write(&header, &text[..text.len() / 2]).unwrap();
     assert_eq!(resume().unwrap_err().kind(), ErrorKind::Format);
     fs::write(&header, &text).unwrap();
