@@ -80,7 +80,9 @@ fn a_trial_writes_down_what_it_does() {
         assert_eq!(summary.weights, [1920, 600, 200]);
         let kept = [[1920, 600, 200], [960, 300, 150], [480, 150, 112]][summary.run.round];
         match summary.run.control {
-            Some(Control::RandomMask) => assert_eq!(summary.kept.iter().sum::<usize>(), kept.iter().sum()),
+            Some(Control::RandomMask) => {
+                assert_eq!(summary.kept.iter().sum::<usize>(), kept.iter().sum::<usize>())
+            }
             _ => assert_eq!(summary.kept, kept),
         }
         assert!(summary.effective.iter().zip(&summary.kept).all(|(effective, kept)| effective <= kept));
@@ -253,7 +255,7 @@ fn what_makes_no_sense_is_refused() {
     let header = folder.path().join("trial.json");
     let text = fs::read_to_string(&header).unwrap();
     fs::write(&header, text.replace("\"version\": 1", "\"version\": 2")).unwrap();
-    assert!(resume().unwrap_err().to_string().contains("expected version 1, found 2"));
+    assert!(resume().unwrap_err().to_string().contains("trial.json: version: expected 1, found 2"));
     fs::write(&header, &text[..text.len() / 2]).unwrap();
     assert_eq!(resume().unwrap_err().kind(), ErrorKind::Format);
     fs::write(&header, &text).unwrap();

@@ -23,7 +23,6 @@ const FRESH: Run = Run { round: 1, control: Some(Control::Reinitialised) };
 /// Of a network 16 → 10 → 4.
 fn recipe() -> Recipe {
     Recipe {
-        data: "digits".to_owned(),
         hidden: vec![10],
         initialisation: Initialisation::GlorotNormal,
         optimizer: Optimizer::Adam { rate: 0.0012 },
@@ -36,6 +35,7 @@ fn recipe() -> Recipe {
         rounds: 1,
         rewind: Rewind::Initial,
         controls: vec![Control::Reinitialised],
+        ..Recipe::digits()
     }
 }
 

@@ -142,6 +142,22 @@ pub struct Evaluation {
     pub accuracy: f64,
 }
 
+impl Evaluation {
+    /// That of logits `[samples, classes]`; there are samples, and their labels are classes.
+    pub(crate) fn of_logits(logits: ArrayView2<'_, f32>, labels: &[usize]) -> Self {
+        let (mut loss, mut correct) = (0.0, 0);
+        for (row, &label) in logits.rows().into_iter().zip(labels) {
+            let max = row.fold(f32::NEG_INFINITY, |max, &logit| max.max(logit));
+            let sum: f64 = row.iter().map(|&logit| f64::from(logit - max).exp()).sum();
+            loss += sum.ln() - f64::from(row[label] - max);
+            // The first of equals, so that a network that says nothing gets no credit for it.
+            correct += usize::from(row.iter().position(|&logit| logit == max) == Some(label));
+        }
+        let count = labels.len() as f64;
+        Self { loss: loss / count, accuracy: correct as f64 / count }
+    }
+}
+
 /// A multi-layer perceptron with dense weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DenseMlp {
@@ -304,16 +320,7 @@ impl DenseMlp {
         self.check_samples("DenseMlp::evaluate", samples)?;
         let mut outputs = Array2::zeros((samples.labels.len(), self.outputs()));
         DenseInference::new(self, Orientation::XWt).logits().forward_into(samples.x, outputs.view_mut())?;
-        let (mut loss, mut correct) = (0.0, 0);
-        for (row, &label) in outputs.rows().into_iter().zip(samples.labels) {
-            let max = row.fold(f32::NEG_INFINITY, |max, &logit| max.max(logit));
-            let sum: f64 = row.iter().map(|&logit| f64::from(logit - max).exp()).sum();
-            loss += sum.ln() - f64::from(row[label] - max);
-            // The first of equals, so that a network that says nothing gets no credit for it.
-            correct += usize::from(row.iter().position(|&logit| logit == max) == Some(label));
-        }
-        let count = samples.labels.len() as f64;
-        Ok(Evaluation { loss: loss / count, accuracy: correct as f64 / count })
+        Ok(Evaluation::of_logits(outputs.view(), samples.labels))
     }
 
     /// Adds normal noise of the given standard `deviation` to every weight and bias: the lecture's stand-in for

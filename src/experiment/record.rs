@@ -29,20 +29,23 @@ impl Header {
     /// # Errors
     /// When there is none, or it is broken or of another version.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
-        let path = folder.as_ref().join(Self::FILE);
-        let (operation, subject) = ("Header::read", path.display().to_string());
-        let text = fs::read_to_string(&path).map_err(|error| {
-            let expected = "the file that a trial begins with";
-            Error::caused_by(ErrorKind::Io, operation, subject.clone(), expected, error)
+        let (operation, folder) = ("Header::read", folder.as_ref());
+        let path = folder.join(Self::FILE);
+        let bytes = fs::read(&path).map_err(|source| {
+            let expected = "the folder of a trial, with a trial.json that can be read";
+            Error::caused_by(ErrorKind::Io, operation, folder.display().to_string(), expected, source)
         })?;
-        let header: Self = serde_json::from_str(&text).map_err(|error| {
-            let expected = "version, seed and recipe of a trial";
-            Error::caused_by(ErrorKind::Format, operation, subject.clone(), expected, error)
-        })?;
-        if header.version != Self::VERSION {
-            let expected = format!("version {}", Self::VERSION);
-            return Err(Error::new(ErrorKind::Format, operation, subject, expected, header.version));
+        let broken = |source| {
+            let subject = path.display().to_string();
+            Error::caused_by(ErrorKind::Format, operation, subject, "the header of a trial", source)
+        };
+        // The version first: another one may have other fields.
+        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(broken)?;
+        if value["version"] != Self::VERSION {
+            let (subject, expected) = (format!("{}: version", path.display()), Self::VERSION);
+            return Err(Error::new(ErrorKind::Format, operation, subject, expected, &value["version"]));
         }
+        let header: Self = serde_json::from_slice(&bytes).map_err(broken)?;
         header.recipe.check().map_err(|error| error.within(path.display()))?;
         Ok(header)
     }

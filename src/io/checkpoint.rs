@@ -1,11 +1,11 @@
 //! Files of safetensors: a header in JSON, and then the tensors.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use safetensors::SafeTensorError;
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::TensorInfo;
 
 use super::array::Array;
 use super::header::{self, Header};
@@ -27,18 +27,22 @@ pub(super) fn read(operation: &'static str, storage: Storage) -> Result<Tensors>
 /// Writes a file of tensors, of which none is in memory as a whole.
 pub(super) fn write(
     mut tensors: Vec<Array<'_>>,
-    metadata: HashMap<String, String>,
+    metadata: BTreeMap<String, String>,
     file: &mut impl Write,
 ) -> io::Result<()> {
     // So every number lies at a multiple of its size.
     tensors.sort_by_key(|tensor| Reverse(tensor.dtype().bitsize()));
     let mut end = 0;
-    let infos = tensors.iter().map(|tensor| {
+    let mut infos = Vec::new();
+    for tensor in &tensors {
         let data_offsets = (end, end + tensor.len());
         end = data_offsets.1;
-        (tensor.name.clone(), TensorInfo { dtype: tensor.dtype(), shape: tensor.shape(), data_offsets })
-    });
-    let header = Metadata::new(Some(metadata), infos.collect()).map_err(io::Error::other)?;
+        let info = TensorInfo { dtype: tensor.dtype(), shape: tensor.shape(), data_offsets };
+        infos.push((tensor.name.as_str(), serde_json::to_value(info)?));
+    }
+    // Sorted, so that the same model is the same bytes.
+    let mut header: BTreeMap<_, _> = infos.into_iter().collect();
+    header.insert("__metadata__", serde_json::to_value(metadata)?);
     let mut text = serde_json::to_vec(&header)?;
     text.resize(text.len().next_multiple_of(size_of::<u64>()), b' ');
     if text.len() > header::LONGEST {

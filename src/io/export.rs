@@ -1,6 +1,6 @@
 //! From a sparse model to the files that others read.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
@@ -130,7 +130,7 @@ impl Model {
 /// Writes a model with what its activations are.
 fn safetensors(names: &[String], layers: &[SparseLinear], path: &Path, form: Form) -> Result<()> {
     let activations: Vec<_> = layers.iter().map(|layer| layer.activation().to_string()).collect();
-    let metadata = HashMap::from(
+    let metadata = BTreeMap::from(
         [
             ("format", FORMAT),
             ("version", VERSION),

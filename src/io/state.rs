@@ -1,6 +1,6 @@
 //! Arrays of numbers by name, with some text: what a program writes down to go on from.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::Result;
 pub(crate) fn write(
     path: &Path,
     arrays: &[(String, Vec<f32>)],
-    texts: HashMap<String, String>,
+    texts: BTreeMap<String, String>,
 ) -> Result<()> {
     let arrays = arrays.iter().map(|(name, values)| Array::new(name, Data::Floats(values.into())));
     file::write(path, |file| checkpoint::write(arrays.collect(), texts, file))

@@ -11,8 +11,6 @@ use crate::experiment::{Header, Recipe, Run, Summary};
 use crate::{Error, ErrorKind, Result};
 
 const OPERATION: &str = "Report::read";
-/// The layout of a trial's folder that this reads.
-const VERSION: u32 = 1;
 
 /// A trial, as far as its folder has it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,24 +44,9 @@ fn displayed<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Erro
 
 /// Reads the folder of a trial.
 pub(super) fn trial(folder: &Path) -> Result<(Recipe, Recorded)> {
-    let header = header(folder)?;
+    let header = Header::read(folder)?;
     let rounds = rounds(&folder.join("rounds.jsonl"))?;
     Ok((header.recipe, Recorded { folder: folder.to_owned(), seed: header.seed, rounds }))
-}
-
-fn header(folder: &Path) -> Result<Header> {
-    let path = folder.join("trial.json");
-    let bytes = fs::read(&path).map_err(|source| {
-        let expected = "the folder of a trial, with a trial.json that can be read";
-        Error::caused_by(ErrorKind::Io, OPERATION, folder.display().to_string(), expected, source)
-    })?;
-    // The version first: another one may have other fields.
-    let value: serde_json::Value = parse(&bytes, &path.display().to_string(), "the header of a trial")?;
-    if value["version"] != VERSION {
-        let (subject, expected) = (format!("{}: version", path.display()), VERSION);
-        return Err(Error::new(ErrorKind::Format, OPERATION, subject, expected, &value["version"]));
-    }
-    parse(&bytes, &path.display().to_string(), "the header of a trial")
 }
 
 /// The lines of `rounds.jsonl`, checked; a trial that has just begun has no such file.
