@@ -244,7 +244,7 @@ fn archives() -> Vec<Case> {
         ),
         one(
             Member { size: 1 << 24, ..weight.clone() },
-            "`fc.weight`: expected 16777216 bytes, as the archive has it, found ",
+            "`fc.weight`: expected 16777216 bytes, as the archive has it, found 96",
         ),
         one(
             Member { size: 1 << 30, ..weight.clone() },
