@@ -244,3 +244,114 @@ fn npy(descr: &str, fortran_order: bool, shape: &str, data: impl IntoIterator<It
     bytes.extend(data);
     bytes
 }
+
+/// A small trial.
+fn find(out: &str) -> Vec<&str> {
+    let recipe =
+        ["--hidden", "20", "--iterations", "300", "--evaluate-every", "50", "--checkpoint-every", "40"];
+    [&["find", "--out", out, "--rounds", "2", "--controls", "shuffled-mask"], &recipe[..]].concat()
+}
+
+/// All files of a trial but the checkpoint's, by name.
+fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for part in ["", "tickets", "trained"] {
+        for entry in fs::read_dir(Path::new(folder).join(part)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                files.push((
+                    path.file_name().unwrap().to_string_lossy().into_owned(),
+                    fs::read(path).unwrap(),
+                ));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// A killed trial goes on from its last checkpoint, one that was asked to stop from where it was, both to the same bits.
+#[test]
+fn find_goes_on_whatever_ended_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let whole = place("whole");
+    let output = tombola(&find(&whole));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.lines().count(), 5, "{text}");
+    assert!(text.starts_with("round 0: 100.0% of the weights, test accuracy "), "{text}");
+
+    let ended = place("ended");
+    for kill in ["-KILL", "-INT"] {
+        let _ = fs::remove_dir_all(&ended);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tombola"))
+            .args(find(&ended))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Once something was written down, in the middle of it.
+        let records = Path::new(&ended).join("records.jsonl");
+        while fs::metadata(&records).map_or(0, |metadata| metadata.len()) < 1500 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let killed = Command::new("kill").args([kill, &child.id().to_string()]).status().unwrap();
+        let status = child.wait().unwrap();
+        // A fast machine may have been done before.
+        assert!(!killed.success() || !status.success() || files(&ended) == files(&whole));
+        if kill == "-INT" && !status.success() {
+            assert_eq!(status.code(), Some(130));
+        }
+        if !status.success() {
+            let output = tombola(&["find", "--resume", "--out", &ended]);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        for ((name, expected), (other, found)) in files(&whole).into_iter().zip(files(&ended)) {
+            assert_eq!(name, other);
+            assert!(expected == found, "{kill}: {name} differs");
+        }
+    }
+
+    // What is there is not written over, and a trial has the recipe that it began with.
+    let before = files(&whole);
+    assert_eq!(tombola(&find(&whole)).status.code(), Some(3));
+    assert_eq!(tombola(&["find", "--resume", "--out", &whole, "--rounds", "5"]).status.code(), Some(2));
+    assert_eq!(tombola(&["find", "--resume", "--out", &place("nothing")]).status.code(), Some(3));
+    assert!(files(&whole) == before);
+    assert_eq!(tombola(&["find", "--out", &place("new"), "--method", "luck"]).status.code(), Some(2));
+
+    // And it can be reported, inspected and run.
+    let output = tombola(&["report", &whole]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let ticket = Path::new(&whole).join("trained/round-02.safetensors");
+    assert!(tombola(&["inspect", ticket.to_str().unwrap()]).status.success());
+}
+
+#[test]
+fn scan_tells_what_each_layer_can_do_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("trial").to_str().unwrap().to_owned();
+    let recipe = ["--hidden", "30,20", "--iterations", "300", "--rounds", "0"];
+    assert!(tombola(&[&["find", "--out", &out], &recipe[..]].concat()).status.success());
+    let trained = format!("{out}/trained/round-00.safetensors");
+    let output = tombola(&["scan", &trained, "--data", "digits", "--sparsity", "0,0.5,0.99", "--json"]);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let layers = value["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 3);
+    for layer in layers {
+        let accuracies: Vec<f64> = layer["scan"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|found| found["accuracy"].as_f64().unwrap())
+            .collect();
+        assert_eq!(accuracies[0], value["accuracy"].as_f64().unwrap());
+        assert!(accuracies[2] < accuracies[0]);
+        assert!([0.0, 0.5].contains(&layer["suggested"].as_f64().unwrap()));
+    }
+    let output = tombola(&["scan", &trained, "--data", "digits"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("suggested") && text.contains("fc3"), "{text}");
+    assert_eq!(tombola(&["scan", &trained, "--data", "mnist1d"]).status.code(), Some(4));
+}

@@ -15,7 +15,7 @@ use tombola::ticket::Scope;
 use crate::{Failure, print};
 
 /// The split of the data into training, validation and test is the same for all trials.
-const DATA_SEED: u64 = 0;
+pub(crate) const DATA_SEED: u64 = 0;
 
 /// Find winning tickets: train, prune, rewind, again and again.
 ///

@@ -8,6 +8,7 @@ mod input;
 mod inspect;
 mod report;
 mod run;
+mod scan;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -41,6 +42,7 @@ enum Command {
     Run(run::Run),
     Bench(bench::Bench),
     Find(find::Find),
+    Scan(scan::Scan),
     Report(report::Report),
     /// Print the completions of a shell.
     #[command(after_help = "Example:
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Bench(bench) => bench.run(),
         Command::Find(find) => find.run(),
+        Command::Scan(scan) => scan.run(),
         Command::Report(report) => report.run(),
         Command::Completions { shell } => completions(shell),
     };
