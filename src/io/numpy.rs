@@ -212,7 +212,12 @@ pub(super) fn write_npz(
     for array in arrays {
         // With its header it may be more than the shape says.
         let large = array.len() > (u32::MAX / 2) as usize;
-        let options = SimpleFileOptions::default().compression_method(method).large_file(large);
+        // Weights hardly pack, so the fastest level loses next to nothing.
+        let level = (method == CompressionMethod::Deflated).then_some(1);
+        let options = SimpleFileOptions::default()
+            .compression_method(method)
+            .compression_level(level)
+            .large_file(large);
         archive.start_file(format!("{}.npy", array.name), options)?;
         let mut member = BufWriter::new(&mut archive);
         write_npy(array, &mut member)?;
