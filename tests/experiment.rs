@@ -248,12 +248,27 @@ fn what_makes_no_sense_is_refused() {
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     start(recipe()).unwrap();
+    {
+        let _at_work = Trial::resume(folder.path(), &data).unwrap();
+        let error = Trial::resume(folder.path(), &data).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("another process is at work on this trial"), "{error}");
+    }
     // There is a trial now.
     assert_eq!(start(recipe()).unwrap_err().kind(), ErrorKind::Io);
     let resume = || Trial::resume(folder.path(), &data).map(|_| ());
     resume().unwrap();
     let header = folder.path().join("trial.json");
     let text = fs::read_to_string(&header).unwrap();
+    // A recipe of less than what was done.
+    let mut trial = Trial::resume(folder.path(), &data).unwrap();
+    while trial.iterations().1 < 100 {
+        trial.step().unwrap();
+    }
+    trial.checkpoint().unwrap();
+    drop(trial);
+    fs::write(&header, text.replace("\"rounds\": 2", "\"rounds\": 0")).unwrap();
+    let error = resume().unwrap_err().to_string();
+    assert!(error.contains("expected a position within the trial's recipe, found training 1"), "{error}");
     fs::write(&header, text.replace("\"version\": 1", "\"version\": 2")).unwrap();
     assert!(resume().unwrap_err().to_string().contains("trial.json: version: expected 1, found 2"));
     fs::write(&header, &text[..text.len() / 2]).unwrap();

@@ -1,7 +1,7 @@
 //! The files of a trial.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -94,6 +94,10 @@ impl Folder {
             let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
             if file.metadata()?.len() < len {
                 return Err(io::Error::other("less than the checkpoint knows of"));
+            }
+            // Two processes would write one file; where locks are not to be had, nobody is kept from that.
+            if let Err(TryLockError::WouldBlock) = file.try_lock() {
+                return Err(io::Error::other("another process is at work on this trial"));
             }
             file.set_len(len)?;
             io::Seek::seek(&mut file, io::SeekFrom::End(0))?;

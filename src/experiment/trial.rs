@@ -12,7 +12,7 @@ use super::{Evaluated, Header, Measured, Recipe, Run, Summary};
 use crate::data::Split;
 use crate::dense::{DenseMlp, Evaluation, Optimizer, Samples, Trainer};
 use crate::ticket::Rewiring;
-use crate::{Error, Mask, Result};
+use crate::{Error, ErrorKind, Mask, Result};
 
 /// Iterations of a [`step`](Trial::step), at most: so long it cannot be interrupted.
 const STEP: usize = 100;
@@ -111,6 +111,18 @@ impl<'a> Trial<'a> {
         parameters: Option<Parameters>,
     ) -> Result<Self> {
         let design = Design::new(&header, data);
+        let ranges: Vec<_> = design.runs().iter().map(|&run| design.range(run)).collect();
+        let stands = match &position.training {
+            Some(training) => ranges
+                .get(position.runs)
+                .is_some_and(|range| (range.start..=range.end).contains(&training.iteration)),
+            None => position.runs <= ranges.len(),
+        };
+        if !stands {
+            let expected = "a position within the trial's recipe";
+            let found = format!("training {}", position.runs);
+            return Err(Error::new(ErrorKind::Format, "Trial::resume", "checkpoint", expected, found));
+        }
         let records = folder.lines("records.jsonl", position.lens[0])?;
         let rounds = folder.lines("rounds.jsonl", position.lens[1])?;
         let mut trial =
