@@ -83,6 +83,12 @@ impl Folder {
         Self(path.to_owned())
     }
 
+    /// Removes what a killed process left half-written; nobody else is at work here.
+    pub(super) fn sweep(&self) -> Result<()> {
+        let folders = ["", "tickets", "trained", "rewind"].map(|part| self.place(part));
+        folders.iter().filter(|folder| folder.is_dir()).try_for_each(|folder| state::sweep(folder))
+    }
+
     fn place(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }

@@ -125,6 +125,7 @@ impl<'a> Trial<'a> {
         }
         let records = folder.lines("records.jsonl", position.lens[0])?;
         let rounds = folder.lines("rounds.jsonl", position.lens[1])?;
+        folder.sweep()?;
         let mut trial =
             Self { folder, header, design, data, done: position.runs, training: None, records, rounds };
         if let (Some(parameters), Some(position)) = (parameters, position.training) {

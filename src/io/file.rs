@@ -35,6 +35,24 @@ fn replace(
     draft.finish()
 }
 
+/// How the name of a draft begins: a process that is killed leaves it, and then it should say whose it is.
+const PREFIX: &str = ".tombola-";
+
+/// Removes the drafts that a killed process left in a folder.
+#[cfg(feature = "experiment")]
+pub(super) fn sweep(folder: &Path) -> Result<()> {
+    let drafts = || {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    drafts().map_err(|error| fault(folder, error))
+}
+
 /// A file that is being written beside its place.
 pub(super) struct Draft {
     file: NamedTempFile,
@@ -54,8 +72,7 @@ impl Draft {
         };
         let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
-        // A process that is killed leaves it, and then it should say whose it is.
-        builder.prefix(".tombola-");
+        builder.prefix(PREFIX);
         // A new file gets all that the umask leaves; and what is private is so from the first byte on.
         #[cfg(unix)]
         builder.permissions(

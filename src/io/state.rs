@@ -40,3 +40,8 @@ pub(crate) fn read(
 pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     file::write(path, |file| file.write_all(bytes))
 }
+
+/// Removes what a process that was killed while it wrote left in a folder.
+pub(crate) fn sweep(folder: &Path) -> Result<()> {
+    file::sweep(folder)
+}
