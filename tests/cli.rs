@@ -294,6 +294,7 @@ fn find_goes_on_whatever_ended_it() {
         // Once something was written down, in the middle of it.
         let records = Path::new(&ended).join("records.jsonl");
         while fs::metadata(&records).map_or(0, |metadata| metadata.len()) < 1500 {
+            assert!(child.try_wait().unwrap().is_none_or(|status| status.success()), "it ended by itself");
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         let killed = Command::new("kill").args([kill, &child.id().to_string()]).status().unwrap();
