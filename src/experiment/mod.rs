@@ -12,6 +12,8 @@
 //! | `rounds.jsonl` | a [`Summary`] a line, after each training |
 //! | `tickets/round-03.safetensors` | the ticket of a round as it begins: in tombola's [format](crate::io) |
 //! | `trained/round-03.safetensors` | the same as trained |
+//! | `rewind/round-00.safetensors` | the dense network at the iteration that tickets go back to, if it is not the first |
+//! | `checkpoint.safetensors` | where the trial stands |
 //!
 //! # Reports
 //!

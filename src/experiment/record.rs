@@ -77,7 +77,7 @@ impl fmt::Display for Run {
 /// Loss and accuracy on the validation and the test samples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// Iterations of training before it.
+    /// Iterations before it, as the schedule counts them: a ticket that was rewound to an iteration begins there.
     pub iteration: usize,
     /// Mean cross-entropy on the validation samples, in nats.
     pub validation_loss: f64,
