@@ -319,6 +319,8 @@ fn find_goes_on_whatever_ended_it() {
     assert_eq!(tombola(&find(&whole)).status.code(), Some(3));
     assert_eq!(tombola(&["find", "--resume", "--out", &whole, "--rounds", "5"]).status.code(), Some(2));
     assert_eq!(tombola(&["find", "--resume", "--out", &place("nothing")]).status.code(), Some(3));
+    assert_eq!(tombola(&["find", "--resume", "--out", &whole, "--data", "mnist1d"]).status.code(), Some(4));
+    assert!(tombola(&["find", "--resume", "--out", &whole, "--data", "digits"]).status.success());
     assert!(files(&whole) == before);
     assert_eq!(tombola(&["find", "--out", &place("new"), "--method", "luck"]).status.code(), Some(2));
 

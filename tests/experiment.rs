@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use safetensors::SafeTensors;
 use tombola::data::Split;
 use tombola::dense::{DenseMlp, Optimizer, Schedule};
 use tombola::experiment::{Control, Evaluated, Header, Method, Recipe, Rewind, Summary, Trial};
@@ -175,6 +176,25 @@ fn a_trial_that_goes_on_comes_to_the_same_bits() {
     }
 }
 
+/// An update of RigL takes the place of a step, one of SET comes between two.
+#[test]
+fn updates_of_masks_come_where_their_papers_have_them() {
+    let data = Split::digits().unwrap();
+    for (method, steps) in [("rigl", 109), ("set", 110)] {
+        let folder = tempfile::tempdir().unwrap();
+        let method = method.parse().unwrap();
+        let recipe = Recipe { method, iterations: 200, evaluate_every: 10, checkpoint_every: 10, ..recipe() };
+        let mut trial = Trial::start(folder.path(), recipe, 1, &data).unwrap();
+        while trial.iterations().1 < 200 + 110 {
+            trial.step().unwrap();
+        }
+        assert_eq!(trial.iterations().1, 310);
+        let bytes = fs::read(folder.path().join("checkpoint.safetensors")).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(header.metadata().as_ref().unwrap()["steps"], steps.to_string(), "{method}");
+    }
+}
+
 #[test]
 fn every_method_and_rewind_keeps_its_counts() {
     for method in
@@ -253,6 +273,9 @@ fn what_makes_no_sense_is_refused() {
         let error = Trial::resume(folder.path(), &data).map(|_| ()).unwrap_err();
         assert!(error.to_string().contains("another process is at work on this trial"), "{error}");
     }
+    let moved = data.clone().normalise(0.0, 2.0).unwrap();
+    let error = Trial::resume(folder.path(), &moved).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("data: expected the samples that the trial began with"), "{error}");
     // There is a trial now.
     assert_eq!(start(recipe()).unwrap_err().kind(), ErrorKind::Io);
     let resume = || Trial::resume(folder.path(), &data).map(|_| ());

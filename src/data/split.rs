@@ -105,6 +105,21 @@ impl Split {
         self
     }
 
+    /// A checksum of all samples and labels, which another data set is most unlikely to have.
+    #[cfg(feature = "experiment")]
+    pub(crate) fn checksum(&self) -> u32 {
+        let (mut crc, mut bytes) = (flate2::Crc::new(), Vec::new());
+        for part in self.parts() {
+            for (row, &label) in part.x.rows().into_iter().zip(&part.labels) {
+                bytes.clear();
+                row.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+                bytes.extend((label as u64).to_le_bytes());
+                crc.update(&bytes);
+            }
+        }
+        crc.sum()
+    }
+
     fn parts(&self) -> [&Dataset; 3] {
         [&self.training, &self.validation, &self.test]
     }

@@ -31,6 +31,8 @@ pub(super) struct Position {
     pub(super) runs: usize,
     /// Bytes of the records and of the rounds.
     pub(super) lens: [u64; 2],
+    /// The [checksum](crate::data::Split::checksum) of the data.
+    pub(super) data: u32,
     /// The training at hand, if it has begun.
     pub(super) training: Option<TrainingPosition>,
 }

@@ -34,7 +34,8 @@ pub struct Recipe {
     pub checkpoint_every: usize,
     /// How masks are found.
     pub method: Method,
-    /// Whether layers share a ranking.
+    /// Whether layers share a ranking. Methods that do not prune a trained network spread weights over layers by rules of
+    /// their own; for these it says no more than how the total of a round is counted.
     pub scope: Scope,
     /// Share of the remaining weights that a round prunes.
     pub rate: f64,

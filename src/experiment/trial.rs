@@ -41,6 +41,7 @@ pub struct Trial<'a> {
     header: Header,
     design: Design,
     data: &'a Split,
+    checksum: u32,
     /// Trainings that are done.
     done: usize,
     training: Option<Training>,
@@ -87,12 +88,12 @@ impl<'a> Trial<'a> {
         recipe.check()?;
         let header = Header { version: Header::VERSION, seed, recipe };
         let folder = Folder::create(folder.as_ref(), &header)?;
-        let position = Position { runs: 0, lens: [0; 2], training: None };
+        let position = Position { runs: 0, lens: [0; 2], data: data.checksum(), training: None };
         folder.write_checkpoint(&position, None)?;
         Self::at(folder, header, data, position, None)
     }
 
-    /// Goes on with the trial in a folder.
+    /// Goes on with the trial in a folder. The data may have moved since, but not changed.
     ///
     /// # Errors
     /// When there is none, or its files are broken or another data set's.
@@ -100,6 +101,14 @@ impl<'a> Trial<'a> {
         let (header, folder) = (Header::read(&folder)?, Folder::open(folder.as_ref()));
         let network = Design::new(&header, data).initial()?;
         let (position, parameters) = folder.read_checkpoint(&network)?;
+        if position.data != data.checksum() {
+            return Err(Error::value(
+                "Trial::resume",
+                "data",
+                "the samples that the trial began with",
+                "others",
+            ));
+        }
         Self::at(folder, header, data, position, parameters)
     }
 
@@ -123,11 +132,12 @@ impl<'a> Trial<'a> {
             let found = format!("training {}", position.runs);
             return Err(Error::new(ErrorKind::Format, "Trial::resume", "checkpoint", expected, found));
         }
+        let (done, checksum) = (position.runs, position.data);
         let records = folder.lines("records.jsonl", position.lens[0])?;
         let rounds = folder.lines("rounds.jsonl", position.lens[1])?;
         folder.sweep()?;
         let mut trial =
-            Self { folder, header, design, data, done: position.runs, training: None, records, rounds };
+            Self { folder, header, design, data, checksum, done, training: None, records, rounds };
         if let (Some(parameters), Some(position)) = (parameters, position.training) {
             let mut training = trial.training(&parameters.network, parameters.masks)?;
             training.trainer.restore(&parameters.network, &parameters.moments)?;
@@ -201,7 +211,8 @@ impl<'a> Trial<'a> {
             last: training.last,
         });
         let lens = [self.records.sync()?, self.rounds.sync()?];
-        self.folder.write_checkpoint(&Position { runs: self.done, lens, training }, parameters.as_ref())
+        let position = Position { runs: self.done, lens, data: self.checksum, training };
+        self.folder.write_checkpoint(&position, parameters.as_ref())
     }
 
     /// The training that comes next.
@@ -251,7 +262,18 @@ impl<'a> Trial<'a> {
             if let Some(rewound) = self.design.rewound_at(run).filter(|&at| at > start) {
                 end = end.min(rewound);
             }
-            for iteration in start..end {
+            let rewired =
+                training.rewiring.and_then(|rewiring| rewiring.fraction_at(start, recipe.iterations));
+            let mut first = start;
+            if let Some(fraction) = rewired {
+                let seed = self.design.seed_of(run.round).wrapping_add(start as u64);
+                let loss = training.rewire(fraction, seed, samples, recipe.optimizer)?;
+                if training.rewiring.is_some_and(|rewiring| rewiring.growth.takes_a_step()) {
+                    training.losses = (training.losses.0 + loss, training.losses.1 + 1);
+                    first += 1;
+                }
+            }
+            for iteration in first..end {
                 let factor = recipe
                     .schedule
                     .factor(iteration.min(recipe.iterations.saturating_sub(1)), recipe.iterations);
@@ -269,12 +291,6 @@ impl<'a> Trial<'a> {
             if self.design.rewound_at(run) == Some(end) {
                 let masks = training.masks.clone();
                 self.folder.write_ticket("rewind", 0, training.trainer.network().to_sparse(&masks)?)?;
-            }
-            if let Some(fraction) =
-                training.rewiring.and_then(|rewiring| rewiring.fraction_at(end, recipe.iterations))
-            {
-                let seed = self.design.seed_of(run.round).wrapping_add(end as u64);
-                training.rewire(fraction, seed, samples, recipe.optimizer)?;
             }
         }
 
@@ -316,15 +332,22 @@ impl Training {
         Ok(Evaluated { run: self.run, training_loss, measured })
     }
 
-    /// Replaces a share of the kept weights; what grows begins at 0.0, and the optimizer remembers nothing of it.
-    fn rewire(&mut self, fraction: f64, seed: u64, samples: Samples<'_>, optimizer: Optimizer) -> Result<()> {
-        let Some(rewiring) = self.rewiring else { return Ok(()) };
+    /// Replaces a share of the kept weights; what grows begins at 0.0, and the optimizer remembers nothing of it. The
+    /// loss is that of the samples that come next, before.
+    fn rewire(
+        &mut self,
+        fraction: f64,
+        seed: u64,
+        samples: Samples<'_>,
+        optimizer: Optimizer,
+    ) -> Result<f64> {
+        let Some(rewiring) = self.rewiring else { return Ok(0.0) };
         let (mut network, mut moments) = (self.trainer.network(), self.trainer.moments());
-        // The gradient by all weights, on the samples that come next.
+        // By all weights, the pruned ones, too.
         let indices = self.batches.of(self.iteration);
         let labels: Vec<usize> = indices.iter().map(|&index| samples.labels[index]).collect();
         let x = samples.x.select(Axis(0), indices);
-        let (_, gradients) = network.loss_and_gradients(Samples { x: x.view(), labels: &labels })?;
+        let (loss, gradients) = network.loss_and_gradients(Samples { x: x.view(), labels: &labels })?;
         let gradients: Vec<_> = (0..self.masks.len()).filter_map(|layer| gradients.weight(layer)).collect();
         let weights = network.weight_views();
         let rewired = rewiring.growth.rewire_all(&self.masks, &weights, &gradients, fraction, seed)?;
@@ -340,7 +363,8 @@ impl Training {
         }
         self.masks = rewired.into_iter().map(|rewired| rewired.mask).collect();
         self.trainer = Trainer::new(&network, Some(&self.masks), optimizer)?;
-        self.trainer.restore(&network, &moments)
+        self.trainer.restore(&network, &moments)?;
+        Ok(loss)
     }
 
     fn summary(&self) -> Result<Summary> {

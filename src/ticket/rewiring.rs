@@ -91,8 +91,8 @@ impl Rewiring {
     }
 
     /// The share of connections to replace after `step` of the `steps` of the whole training, and `None` if the masks are
-    /// to stay: they change at the positive multiples of the interval that are below `end · steps`. In RigL such an
-    /// update takes the place of a step of the optimizer.
+    /// to stay: they change at the positive multiples of the interval that are below `end · steps`. Whether such an update
+    /// takes the place of the next step, [`Growth::takes_a_step`] tells.
     pub fn fraction_at(&self, step: usize, steps: usize) -> Option<f64> {
         let end = self.end * steps as f64;
         if step == 0 || self.interval == 0 || !step.is_multiple_of(self.interval) || step as f64 >= end {
@@ -106,6 +106,12 @@ impl Rewiring {
 }
 
 impl Growth {
+    /// Whether an update takes the place of a step of the optimizer, which has the gradient that the update needs: so in
+    /// RigL. SET changes the mask between two steps.
+    pub fn takes_a_step(self) -> bool {
+        self == Self::Gradient
+    }
+
     /// Drops `fraction` of the weights that a layer's `mask` keeps, rounded to the nearest count (halves to even), those
     /// smallest by magnitude, and grows as many. Ties stay, and grow, in the order of their index.
     ///

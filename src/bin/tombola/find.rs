@@ -44,6 +44,10 @@ pub(crate) struct Find {
     /// An eighth of the iterations.
     #[arg(long)]
     quick: bool,
+    /// digits, mnist1d, a folder with the four files of MNIST or its kin, or a pair x.npy,y.npy; with --resume, where the data of
+    /// the trial has gone.
+    #[arg(long)]
+    data: Option<String>,
     /// Of the initial weights, the order of the samples, and what else is random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -54,9 +58,6 @@ pub(crate) struct Find {
 /// What differs from the preset.
 #[derive(Args)]
 struct Changes {
-    /// digits, mnist1d, a folder with the four files of MNIST or its kin, or a pair x.npy,y.npy.
-    #[arg(long)]
-    data: Option<String>,
     /// Units of the hidden layers.
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     hidden: Option<Vec<usize>>,
@@ -121,7 +122,7 @@ impl Find {
             return Err(Failure::usage("--resume goes on with the recipe of the trial, and takes no other"));
         }
         let recipe = if self.resume { Header::read(&self.out)?.recipe } else { self.recipe()? };
-        let data = recipe.data.parse::<Source>()?.load(DATA_SEED)?;
+        let data = self.data.as_ref().unwrap_or(&recipe.data).parse::<Source>()?.load(DATA_SEED)?;
         let trial = match self.resume {
             true => Trial::resume(&self.out, &data)?,
             false => Trial::start(&self.out, recipe, self.seed, &data)?,
@@ -143,7 +144,8 @@ impl Find {
             },
         };
         let recipe = if self.quick { recipe.quick() } else { recipe };
-        self.changes.apply(recipe)
+        let data = self.data.clone().unwrap_or(recipe.data);
+        self.changes.apply(Recipe { data, ..recipe })
     }
 }
 
@@ -156,7 +158,7 @@ impl Changes {
                 }
             )*};
         }
-        change!(data, hidden, initialisation, optimizer, schedule, batch, iterations, evaluate_every);
+        change!(hidden, initialisation, optimizer, schedule, batch, iterations, evaluate_every);
         change!(checkpoint_every, method, scope, rate, output_rate, rounds, rewind);
         if let Some(controls) = &self.controls {
             let names = controls.split(',').filter(|name| !name.is_empty());
@@ -166,11 +168,10 @@ impl Changes {
     }
 
     fn are_none(&self) -> bool {
-        let Self { data, hidden, initialisation, optimizer, schedule, batch, iterations, .. } = self;
+        let Self { hidden, initialisation, optimizer, schedule, batch, iterations, .. } = self;
         let Self { evaluate_every, checkpoint_every, method, scope, rate, output_rate, rounds, .. } = self;
         let Self { rewind, controls, .. } = self;
-        data.is_none()
-            && hidden.is_none()
+        hidden.is_none()
             && initialisation.is_none()
             && optimizer.is_none()
             && schedule.is_none()

@@ -37,13 +37,18 @@ impl Report {
     pub fn summary(&self) -> String {
         let seeds: Vec<String> = self.trials.iter().map(|trial| trial.seed.to_string()).collect();
         let mut text = format!(
-            "{} of {}, hidden layers {:?}, {} at rate {}, {}; {}: {}.",
+            "{} of {}, hidden layers {:?}, {} at rate {} by {}{}; {}: {}.",
             counted(self.trials.len(), "trial"),
             self.recipe.data,
             self.recipe.hidden,
             counted(self.recipe.rounds, "round"),
             self.recipe.rate,
-            self.recipe.scope,
+            self.recipe.method,
+            if self.recipe.method.prunes_trained() {
+                format!(", {}", self.recipe.scope)
+            } else {
+                String::new()
+            },
             if seeds.len() == 1 { "seed" } else { "seeds" },
             seeds.join(", ")
         );
