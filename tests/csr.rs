@@ -101,6 +101,49 @@ fn widths_are_checked() {
     assert_eq!(PanelMatrix::new(&matrix, 65_536).unwrap().to_csr(), *matrix.csr());
 }
 
+/// Rows that share columns, all of them or in part: blocks, N:M, and a mixture with rows of their own.
+#[test]
+fn rows_that_share_columns_are_given_back() {
+    let hash = |a: usize, b: usize| (a * 7919 + b * 104_729) % 101;
+    let masks: [(&str, &dyn Fn(usize, usize) -> bool); 5] = [
+        ("blocks of 4 rows", &|row, column| hash(row / 4, column) < 30),
+        ("blocks of 16 rows, and more", &|row, column| hash(row / 16, column) < 20 || hash(row, column) < 5),
+        ("pairs", &|row, column| hash(row / 2, column) < 40),
+        ("2:4", &|row, column| {
+            let first = hash(row, column / 4) % 4;
+            [first, (first + 1 + hash(column / 4, row) % 3) % 4].contains(&(column % 4))
+        }),
+        ("all", &|_, _| true),
+    ];
+    for (what, keep) in masks {
+        for shape in [(1, 1), (3, 9), (64, 48), (67, 300), (530, 31)] {
+            let mask = Mask::from_fn(shape, keep);
+            let csr = mask.apply(noise_matrix(shape.0, shape.1, 5).view()).unwrap();
+            let matrix = CsrMatrix::new(csr.clone()).unwrap();
+            for width in [1, 5, 64, 128, 301] {
+                let packed = PanelMatrix::new(&matrix, width).unwrap();
+                assert!(packed.to_csr() == csr, "{what} of {shape:?}, panels of {width}");
+            }
+        }
+    }
+}
+
+/// What rows share is held once.
+#[test]
+fn shared_columns_are_held_once() {
+    let matrix = |rows_of_block: usize| {
+        let mask = Mask::from_fn((64, 100), |row, column| (row / rows_of_block * 31 + column * 17) % 10 < 3);
+        CsrMatrix::new(mask.apply(noise_matrix(64, 100, 5).view()).unwrap()).unwrap()
+    };
+    let [shared, alone] = [16, 1].map(|rows| {
+        let matrix = matrix(rows);
+        let bytes = PanelMatrix::new(&matrix, 100).unwrap().bytes();
+        (bytes - 36 * 16) as f64 / matrix.kept() as f64
+    });
+    assert!(shared < 4.6, "{shared} bytes a weight");
+    assert!(alone < 6.1, "{alone} bytes a weight");
+}
+
 proptest! {
     #[test]
     fn csr_to_dense_gives_back_mask_times_weight(

@@ -39,7 +39,7 @@ fn shapes_that_hurt() {
 }
 
 #[test]
-fn skewed_masks() {
+fn skewed_and_structured_masks() {
     let (out, inputs) = (61, 257);
     let masks = [
         Mask::from_fn((out, inputs), |row, _| row == 17), // one dense row
@@ -47,6 +47,10 @@ fn skewed_masks() {
         Mask::from_fn((out, inputs), |row, column| column < 256 >> (row % 9)), // power-law rows
         Mask::from_fn((out, inputs), |row, column| row % 2 == 0 && column > 200), // empty rows and columns
         Mask::from_fn((out, inputs), |row, column| row == 60 && column == 256), // the last weight alone
+        Mask::from_fn((out, inputs), |row, column| (row / 4 * 31 + column * 17) % 10 < 3), // rows in fours
+        Mask::from_fn((out, inputs), |row, column| (row / 2 * 31 + column * 17) % 10 < 4), // rows in pairs
+        Mask::from_fn((out, inputs), |row, column| (row / 16 + column) % 5 == 0 || (row + column) % 23 == 0), // some of both
+        Mask::from_fn((out, inputs), |row, column| (row * 7 + column / 4) % 4 == column % 4), // 1:4
     ];
     for mask in masks {
         for batch in [1, 17, 64, 100] {

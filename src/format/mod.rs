@@ -5,10 +5,11 @@
 //! |---|---|---|
 //! | [`CsrMatrix`] | single samples on CPUs without AVX2 | 8, and 4 a row |
 //! | [`LookupMatrix`] | single samples and small batches | 7 to 9 at 80 to 95%, with padding and tail |
-//! | [`PanelMatrix`] | batches | 6, and 36 for each four rows in each panel |
+//! | [`PanelMatrix`] | batches | 4.5 to 6, and 36 for each four rows in each panel |
 //! | `Pattern` | training: the places alone, as values change | 4, and 4 a row in each panel |
 
 mod csr;
+mod grouping;
 mod lookup;
 mod panel;
 #[cfg(feature = "dense")]

@@ -5,13 +5,16 @@
 //! a band of [`BAND_ROWS`] of `W`'s rows is walked for one panel before the next begins. The sums of a band stay in the
 //! second-level cache meanwhile, and bands need nothing of each other, so threads can share them out.
 //!
-//! Within a panel rows are sorted by their length and taken [`PANEL_ROWS`] at a time. Their entries are interleaved
-//! as far as the shortest goes, then come the rests of the longer ones. Neighbours in the sorted order have nearly
-//! the same length, so rests are rare, loops end where the branch predictor expects them to, and nothing is padded:
+//! Within a panel rows are taken [`PANEL_ROWS`] at a time, and matched so that they share columns: what is loaded of `X` then
+//! serves four rows, or two. First come the columns that all four share, then those that two pairs share, then as many for
+//! each row alone as the shortest has, interleaved; last the rests of the longer ones. Groups of the same counts follow
+//! each other, so loops end where the branch predictor expects them to, and nothing is padded:
 //! a padded slot would multiply 0 by an activation that may be infinite.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
+use super::grouping::{self, Columns, Segment};
 use super::{CsrMatrix, csr_of_rows};
 use crate::csr::Csr;
 use crate::{Error, Result};
@@ -22,8 +25,8 @@ pub const PANEL_ROWS: usize = 4;
 /// Rows of a band; the last one may have fewer.
 pub const BAND_ROWS: usize = 512;
 
-/// A sparse matrix cut into panels of columns, for batches: 6 bytes per kept weight and 36 for each group of
-/// [`PANEL_ROWS`] rows in each panel.
+/// A sparse matrix cut into panels of columns, for batches: 4.5 to 6 bytes per kept weight, the fewer the more columns are shared,
+/// and 36 for each group of [`PANEL_ROWS`] rows in each panel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PanelMatrix {
     shape: (usize, usize),
@@ -31,7 +34,7 @@ pub struct PanelMatrix {
     /// Of one band after the other, as many in each.
     panels: Vec<Panel>,
     groups: Vec<Group>,
-    /// Columns relative to their panel's first, each below the panel's width.
+    /// Columns relative to their panel's first, each below the panel's width; one for the entries that share it.
     columns: Vec<u16>,
     values: Vec<f32>,
 }
@@ -43,18 +46,25 @@ pub(crate) struct Panel {
     pub(crate) column: usize,
     /// Its groups.
     pub(crate) groups: Range<usize>,
+    /// Its first place among the columns.
+    pub(crate) at: usize,
     /// Its first entry.
     pub(crate) entry: usize,
 }
 
-/// [`PANEL_ROWS`] rows of a panel. Their entries are `common` for each row, interleaved, and then `rest[0]` more of
-/// the first row, `rest[1]` more of the second, and so on.
+/// [`PANEL_ROWS`] rows of a panel, and the counts of their entries in the order in which they lie.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Group {
-    /// The rows, relative to the first of their band. Only the last group of a panel can lack some, and then the first row stands in their places, all
-    /// entries are rests and those of the missing rows are 0.
-    pub(crate) rows: [u32; PANEL_ROWS],
-    pub(crate) common: u32,
+    /// The rows, relative to the first of their band. Only the last group of a panel can lack some, and then the first row
+    /// stands in their places, all entries are rests and those of the missing rows are 0.
+    pub(crate) rows: [u16; PANEL_ROWS],
+    /// One column, and a value for each row.
+    pub(crate) fours: u32,
+    /// Two columns, that of the first two rows and that of the last two, and a value for each row.
+    pub(crate) pairs: u32,
+    /// A column and a value for each row.
+    pub(crate) singles: u32,
+    /// What is left of the first row, of the second, and so on.
     pub(crate) rest: [u32; PANEL_ROWS],
 }
 
@@ -90,52 +100,80 @@ impl PanelMatrix {
         let (starts, ends) =
             (&matrix.pointers()[rows.clone()], &matrix.pointers()[rows.start + 1..=rows.end]);
         // Where the next panel begins in each row.
-        let mut cursor = starts.to_vec();
-        let mut segments: Vec<Segment> = Vec::with_capacity(rows.len());
+        let mut cursor: Vec<usize> = starts.iter().map(|&start| start as usize).collect();
+        let mut segments: Vec<Segment<'_>> = Vec::with_capacity(rows.len());
         for panel in 0..count {
             let limit = ((panel + 1) * self.width).min(columns) as u32;
             let touch_all = panel == 0 || panel + 1 == count;
             segments.clear();
-            for (row, (start, &end)) in cursor.iter_mut().zip(ends).enumerate() {
-                let rest = &matrix.columns()[*start as usize..end as usize];
-                let len = rest.iter().take_while(|&&column| column < limit).count() as u32;
+            for (row, (start, &end)) in (0..).zip(cursor.iter_mut().zip(ends)) {
+                let rest = &matrix.columns()[*start..end as usize];
+                let len = rest.iter().take_while(|&&column| column < limit).count();
                 if len > 0 || touch_all {
-                    segments.push(Segment { row: row as u32, start: *start, len });
+                    let values = &matrix.values()[*start..*start + len];
+                    segments.push(Segment { row, columns: &rest[..len], values });
                 }
                 *start += len;
             }
-            // Stable, so that rows of the same length stay in order.
-            segments.sort_by_key(|segment| std::cmp::Reverse(segment.len));
-            self.push_panel(matrix, panel * self.width, &segments);
+            // From long to short, and rows of the same columns side by side.
+            let len = |segment: &Segment<'_>| Reverse(segment.columns.len());
+            segments.sort_by(|a, b| len(a).cmp(&len(b)).then_with(|| a.columns.cmp(b.columns)));
+            self.push_panel(panel * self.width, &segments);
         }
     }
 
-    fn push_panel(&mut self, matrix: &CsrMatrix, first: usize, segments: &[Segment]) {
-        let (entry, group) = (self.values.len(), self.groups.len());
-        for segments in segments.chunks(PANEL_ROWS) {
-            let full = segments.len() == PANEL_ROWS;
-            let common = if full { segments[PANEL_ROWS - 1].len } else { 0 };
-            let mut group = Group { rows: [segments[0].row; PANEL_ROWS], common, rest: [0; PANEL_ROWS] };
-            for at in 0..common {
-                for segment in segments {
-                    self.push_entry(matrix, first, segment.start + at);
+    fn push_panel(&mut self, first: usize, segments: &[Segment<'_>]) {
+        let (group, at, entry) = (self.groups.len(), self.columns.len(), self.values.len());
+        let columns = Columns::new(segments, first, self.width);
+        let (groups, left_over) = grouping::groups(segments, &columns);
+        for group in groups {
+            let order = group.order(segments, &columns, first);
+            let rows = group.segments.map(|segment| &segments[segment]);
+            let [fours, pairs, singles] = [group.fours, group.pairs, group.singles];
+            let together = fours + pairs + singles;
+            for at in 0..together {
+                for (row, (segment, order)) in rows.iter().zip(&order).enumerate() {
+                    let shares = if at < fours {
+                        4
+                    } else if at < fours + pairs {
+                        2
+                    } else {
+                        1
+                    };
+                    if row % shares == 0 {
+                        self.push_column(segment, order[at], first);
+                    }
+                    self.values.push(segment.values[order[at]]);
                 }
             }
-            for (index, segment) in segments.iter().enumerate() {
-                group.rows[index] = segment.row;
-                group.rest[index] = segment.len - common;
-                for at in common..segment.len {
-                    self.push_entry(matrix, first, segment.start + at);
+            let mut rest = [0; PANEL_ROWS];
+            for ((segment, order), rest) in rows.iter().zip(&order).zip(&mut rest) {
+                for &at in &order[together..] {
+                    self.push_column(segment, at, first);
+                    self.values.push(segment.values[at]);
+                    *rest += 1;
                 }
+            }
+            let rows = rows.map(|segment| segment.row);
+            let [fours, pairs, singles] = [fours, pairs, singles].map(|count| count as u32);
+            self.groups.push(Group { rows, fours, pairs, singles, rest });
+        }
+        if let Some(&Segment { row, .. }) = segments[left_over.clone()].first() {
+            let mut group =
+                Group { rows: [row; PANEL_ROWS], fours: 0, pairs: 0, singles: 0, rest: [0; PANEL_ROWS] };
+            for (index, segment) in segments[left_over].iter().enumerate() {
+                group.rows[index] = segment.row;
+                group.rest[index] = segment.columns.len() as u32;
+                (0..segment.columns.len()).for_each(|at| self.push_column(segment, at, first));
+                self.values.extend(segment.values);
             }
             self.groups.push(group);
         }
-        self.panels.push(Panel { column: first, groups: group..self.groups.len(), entry });
+        self.panels.push(Panel { column: first, groups: group..self.groups.len(), at, entry });
     }
 
-    fn push_entry(&mut self, matrix: &CsrMatrix, first: usize, at: u32) {
-        self.columns.push((matrix.columns()[at as usize] as usize - first) as u16);
-        self.values.push(matrix.values()[at as usize]);
+    fn push_column(&mut self, segment: &Segment<'_>, at: usize, first: usize) {
+        self.columns.push((segment.columns[at] as usize - first) as u16);
     }
 
     /// `(out, in)`.
@@ -161,22 +199,25 @@ impl PanelMatrix {
         let mut rows = vec![Vec::new(); self.shape.0];
         for (index, panel) in self.panels.iter().enumerate() {
             let first = index / self.panels_of_band() * BAND_ROWS;
-            let mut at = panel.entry;
-            let mut take = |row: u32| {
+            let (mut at, mut entry) = (panel.at, panel.entry);
+            let mut take = |together: &[u16]| {
                 let column = panel.column + usize::from(self.columns[at]);
-                rows[first + row as usize].push((column as u32, self.values[at]));
+                for &row in together {
+                    rows[first + usize::from(row)].push((column as u32, self.values[entry]));
+                    entry += 1;
+                }
                 at += 1;
             };
-            for group in &self.groups[panel.groups.clone()] {
-                for _ in 0..group.common {
-                    group.rows.iter().for_each(|&row| take(row));
-                }
-                for (&row, &rest) in group.rows.iter().zip(&group.rest) {
+            for Group { rows, fours, pairs, singles, rest } in &self.groups[panel.groups.clone()] {
+                (0..*fours).for_each(|_| take(rows));
+                (0..*pairs).for_each(|_| rows.chunks(2).for_each(&mut take));
+                (0..*singles).for_each(|_| rows.chunks(1).for_each(&mut take));
+                for (row, &rest) in rows.chunks(1).zip(rest) {
                     (0..rest).for_each(|_| take(row));
                 }
             }
         }
-        // Panels ascend, and so do the entries of a row within each.
+        rows.iter_mut().for_each(|row| row.sort_unstable_by_key(|&(column, _)| column));
         csr_of_rows(self.shape, rows)
     }
 
@@ -216,11 +257,4 @@ impl PanelMatrix {
     pub(crate) fn values(&self) -> &[f32] {
         &self.values
     }
-}
-
-/// The entries of a row in a panel.
-struct Segment {
-    row: u32,
-    start: u32,
-    len: u32,
 }

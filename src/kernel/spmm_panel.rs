@@ -58,13 +58,13 @@ impl SpmmPanel<'_> {
             let panel = &matrix.band(band)[index];
             let (first, last) = (index == 0, index + 1 == matrix.panels_of_band());
             let x = &x[(panel.column - origin) * N * V::LANES..];
-            let mut entry = panel.entry;
+            let (mut at, mut entry) = (panel.at, panel.entry);
             for group in &matrix.groups()[panel.groups.clone()] {
                 // SAFETY: for the whole body: `PanelMatrix` keeps rows below those of the band and a panel's columns
                 // below its width, so the vectors of a row or a column lie in `y` or `x`, which hold `N` vectors for each; and the
-                // lengths of a panel's groups add up to the entries that it has.
+                // counts of a panel's groups add up to the columns and entries that it has.
                 unsafe {
-                    let rows = group.rows.map(|row| row as usize);
+                    let rows = group.rows.map(usize::from);
                     let mut sums = [[V::splat(0.0); N]; PANEL_ROWS];
                     for (sums, &row) in sums.iter_mut().zip(&rows) {
                         for (n, sum) in sums.iter_mut().enumerate() {
@@ -75,20 +75,33 @@ impl SpmmPanel<'_> {
                             };
                         }
                     }
-                    for _ in 0..group.common {
-                        let columns = V::read_four(matrix.columns(), entry);
+                    for _ in 0..group.fours {
+                        let column = V::read(matrix.columns(), at) as usize;
+                        multiply_all(V::splat_four(matrix.values(), entry), x, column, &mut sums);
+                        (at, entry) = (at + 1, entry + PANEL_ROWS);
+                    }
+                    for _ in 0..group.pairs {
+                        let [a, b, c, d] = V::splat_four(matrix.values(), entry);
+                        let columns = [at, at + 1].map(|at| V::read(matrix.columns(), at) as usize);
+                        let (first, second) = sums.split_at_mut(2);
+                        multiply_all([a, b], x, columns[0], first);
+                        multiply_all([c, d], x, columns[1], second);
+                        (at, entry) = (at + 2, entry + PANEL_ROWS);
+                    }
+                    for _ in 0..group.singles {
+                        let columns = V::read_four(matrix.columns(), at);
                         let weights = V::splat_four(matrix.values(), entry);
                         for (offset, (weight, sums)) in weights.into_iter().zip(&mut sums).enumerate() {
                             let column = (columns >> (16 * offset)) as usize & 0xFFFF;
                             multiply(weight, x, column, sums);
                         }
-                        entry += PANEL_ROWS;
+                        (at, entry) = (at + PANEL_ROWS, entry + PANEL_ROWS);
                     }
                     for (sums, &rest) in sums.iter_mut().zip(&group.rest) {
                         for _ in 0..rest {
-                            let column = V::read(matrix.columns(), entry) as usize;
+                            let column = V::read(matrix.columns(), at) as usize;
                             multiply(V::splat(V::read(matrix.values(), entry)), x, column, sums);
-                            entry += 1;
+                            (at, entry) = (at + 1, entry + 1);
                         }
                     }
                     // Backwards, so that the first row comes last: it stands in for rows that a last group lacks.
@@ -102,6 +115,28 @@ impl SpmmPanel<'_> {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Adds some weights, splat, times the activations of one column to the sums of their rows, with one load for all of them.
+///
+/// # Safety
+/// As [`multiply`].
+#[inline(always)]
+unsafe fn multiply_all<V: Vector, const N: usize, const ROWS: usize>(
+    weights: [V; ROWS],
+    x: &[f32],
+    column: usize,
+    sums: &mut [[V; N]],
+) {
+    // SAFETY: the caller's promises.
+    unsafe {
+        for n in 0..N {
+            let x = V::load(x, (column * N + n) * V::LANES);
+            for (weight, sums) in weights.iter().zip(&mut *sums) {
+                sums[n] = weight.mul_add(x, sums[n]);
             }
         }
     }
