@@ -6,13 +6,13 @@ use std::str::FromStr;
 use ndarray::ArrayView2;
 
 use super::ranking::{Rank, keep_largest};
-use super::{Mask, prune_count};
+use super::{Block, Mask, Norm, neurons, prune_count};
 use crate::{Error, Result, mask};
 
 /// How to prune the layers of a network to a sparsity, the share of all their weights that is pruned in the end. What
 /// masks have pruned before counts, and stays pruned.
 ///
-/// As text it is its name and the sparsity: `magnitude:0.8`.
+/// As text it is its name and the sparsity, `magnitude:0.8`, `block:16x1:0.9`, or the pattern, `2:4`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Criterion {
@@ -22,6 +22,22 @@ pub enum Criterion {
     Global(f64),
     /// Each layer keeps what is above its [quantile](super::quantile), the rule of the lecture: [`Mask::above`].
     Quantile(f64),
+    /// Each layer keeps `n` of every `m` weights along the inputs: [`Mask::n_of_m`].
+    NOfM {
+        /// Weights that stay.
+        n: usize,
+        /// Of so many.
+        m: usize,
+    },
+    /// Each layer keeps its blocks of highest norm: [`Mask::blocks`].
+    Blocks(Block, f64),
+    /// The blocks of highest norm of all layers stay: [`Mask::blocks_within_global`].
+    GlobalBlocks(Block, f64),
+    /// Each row keeps as many weights, its largest: [`Mask::fan_in`].
+    FanIn(f64),
+    /// Each layer but the last keeps its outputs of highest L2 norm, at least one, and the next layer the columns that read
+    /// them: [`neurons`]. The share is one of the neurons.
+    Neurons(f64),
 }
 
 impl Criterion {
@@ -51,6 +67,37 @@ impl Criterion {
                 let above = |weight| Mask::above(weight, mask::quantile(weight, sparsity)?);
                 layers.iter().map(|&(weight, mask)| above(weight)?.and(mask)).collect()
             }
+            Self::NOfM { n, m } => {
+                layers.iter().map(|&(weight, mask)| mask.n_of_m_within(weight, n, m)).collect()
+            }
+            Self::Blocks(block, sparsity) => {
+                let masks = layers.iter().map(|&(weight, mask)| {
+                    let keep = block.keep(operation, &[mask], sparsity)?;
+                    mask.blocks_within(weight, block, keep)
+                });
+                masks.collect()
+            }
+            Self::GlobalBlocks(block, sparsity) => {
+                let (weights, masks): (Vec<_>, Vec<_>) = layers.iter().copied().unzip();
+                let keep = block.keep(operation, &masks, sparsity)?;
+                let masks: Vec<Mask> = masks.into_iter().cloned().collect();
+                Mask::blocks_within_global(&masks, &weights, block, keep)
+            }
+            Self::FanIn(sparsity) => {
+                let masks = layers.iter().map(|&(weight, mask)| {
+                    let inputs = mask.shape().1;
+                    mask.fan_in_within(weight, inputs - prune_count(operation, sparsity, inputs)?)
+                });
+                masks.collect()
+            }
+            Self::Neurons(sparsity) => {
+                let hidden = layers.len().saturating_sub(1);
+                let keep = layers.iter().take(hidden).map(|(weight, _)| {
+                    let out = weight.nrows();
+                    Ok((out - prune_count(operation, sparsity, out)?).max(1))
+                });
+                neurons(layers, Norm::L2, &keep.collect::<Result<Vec<_>>>()?)
+            }
         }
     }
 }
@@ -61,6 +108,11 @@ impl fmt::Display for Criterion {
             Self::Magnitude(sparsity) => write!(f, "magnitude:{sparsity}"),
             Self::Global(sparsity) => write!(f, "global:{sparsity}"),
             Self::Quantile(sparsity) => write!(f, "quantile:{sparsity}"),
+            Self::NOfM { n, m } => write!(f, "{n}:{m}"),
+            Self::Blocks(block, sparsity) => write!(f, "block:{block}:{sparsity}"),
+            Self::GlobalBlocks(block, sparsity) => write!(f, "global-block:{block}:{sparsity}"),
+            Self::FanIn(sparsity) => write!(f, "fan-in:{sparsity}"),
+            Self::Neurons(sparsity) => write!(f, "neurons:{sparsity}"),
         }
     }
 }
@@ -70,18 +122,25 @@ impl FromStr for Criterion {
 
     fn from_str(text: &str) -> Result<Self> {
         let fault = || {
-            let expected = "magnitude:S, global:S or quantile:S with a sparsity S in [0, 1)";
+            let expected = "magnitude:S, global:S, quantile:S, fan-in:S, neurons:S, block:ROWSxCOLUMNS:S or \
+                            global-block:ROWSxCOLUMNS:S with a sparsity S in [0, 1), or N:M";
             Error::value("Criterion::from_str", "criterion", expected, format!("`{text}`"))
         };
-        let (name, sparsity) = text.split_once(':').ok_or_else(fault)?;
-        let sparsity = sparsity.parse().map_err(|_| fault())?;
-        if !(0.0..1.0).contains(&sparsity) {
-            return Err(fault());
+        let (name, number) = text.rsplit_once(':').ok_or_else(fault)?;
+        if let (Ok(n), Ok(m)) = (name.parse(), number.parse()) {
+            return if m > 0 && n <= m { Ok(Self::NOfM { n, m }) } else { Err(fault()) };
         }
-        match name {
-            "magnitude" => Ok(Self::Magnitude(sparsity)),
-            "global" => Ok(Self::Global(sparsity)),
-            "quantile" => Ok(Self::Quantile(sparsity)),
+        let sparsity =
+            number.parse().ok().filter(|sparsity| (0.0..1.0).contains(sparsity)).ok_or_else(fault)?;
+        let block = |text: &str| text.parse().map_err(|_: Error| fault());
+        match name.split_once(':').unwrap_or((name, "")) {
+            ("magnitude", "") => Ok(Self::Magnitude(sparsity)),
+            ("global", "") => Ok(Self::Global(sparsity)),
+            ("quantile", "") => Ok(Self::Quantile(sparsity)),
+            ("fan-in", "") => Ok(Self::FanIn(sparsity)),
+            ("neurons", "") => Ok(Self::Neurons(sparsity)),
+            ("block", sides) => Ok(Self::Blocks(block(sides)?, sparsity)),
+            ("global-block", sides) => Ok(Self::GlobalBlocks(block(sides)?, sparsity)),
             _ => Err(fault()),
         }
     }

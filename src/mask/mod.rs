@@ -2,8 +2,9 @@
 //!
 //! A [`Mask`] is one bit for each weight of a layer, and this room has the criteria that make one:
 //! [magnitude](Mask::magnitude) within a layer or [over all of them](Mask::magnitude_global), the
-//! [lecture's quantile rule](Mask::above), [chance](Mask::random), and [any score](Mask::highest_within). A [`Criterion`] is one of them by name, for all layers
-//! of a network. What of a whole network's masks any path [uses](Mask::effective) is told here, too.
+//! [lecture's quantile rule](Mask::above), [chance](Mask::random), [any score](Mask::highest_within), and with a structure:
+//! [N of every M](Mask::n_of_m), [blocks](Mask::blocks), the [same count in each row](Mask::fan_in), whole
+//! [neurons](neurons()). A [`Criterion`] is one of them by name, for all layers of a network. What of a whole network's masks any path [uses](Mask::effective) is told here, too.
 //!
 //! **Counts are exact.** A criterion that is asked for a sparsity `s` of `n` weights prunes `round(s·n)` of them
 //! (halves to even, as `torch.nn.utils.prune` does), whatever ties there are: among weights of the same score
@@ -14,6 +15,7 @@ mod magnitude;
 mod paths;
 mod random;
 mod ranking;
+mod structured;
 
 use std::fmt;
 
@@ -22,6 +24,7 @@ use ndarray::{Array2, ArrayView2};
 pub use criterion::Criterion;
 pub use magnitude::quantile;
 pub use ranking::Rankable;
+pub use structured::{Block, Norm, neurons};
 
 use crate::{Error, Result};
 
@@ -168,6 +171,15 @@ impl Mask {
     #[must_use]
     pub fn complement(&self) -> Self {
         Self::from_fn(self.shape, |row, column| !self.bit(row, column))
+    }
+
+    /// What this mask keeps and `keep(row, column)` holds for.
+    fn filtered(&self, keep: impl Fn(usize, usize) -> bool) -> Self {
+        let mut filtered = Self::none(self.shape);
+        for row in 0..self.shape.0 {
+            self.row(row).filter(|&column| keep(row, column)).for_each(|column| filtered.keep(row, column));
+        }
+        filtered
     }
 
     pub(crate) fn check_shape(

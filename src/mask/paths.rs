@@ -48,13 +48,4 @@ impl Mask {
         }
         Ok(alive)
     }
-
-    /// What this mask keeps and `keep(row, column)` holds for.
-    fn filtered(&self, keep: impl Fn(usize, usize) -> bool) -> Self {
-        let mut filtered = Self::none(self.shape);
-        for row in 0..self.shape.0 {
-            self.row(row).filter(|&column| keep(row, column)).for_each(|column| filtered.keep(row, column));
-        }
-        filtered
-    }
 }

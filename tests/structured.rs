@@ -1,0 +1,219 @@
+//! Masks with a structure, against what their definitions say, weight by weight.
+
+mod common;
+
+use common::noise_matrix;
+use ndarray::{Array2, array};
+use proptest::prelude::*;
+use tombola::mask::{Block, Criterion, Norm, neurons};
+use tombola::{ErrorKind, Mask};
+
+fn block(text: &str) -> Block {
+    text.parse().unwrap()
+}
+
+/// The mask that keeps a weight for which fewer than `n` of its `m` neighbours go before it.
+fn n_of_m_by_definition(weight: &Array2<f32>, n: usize, m: usize) -> Mask {
+    Mask::from_fn(weight.dim(), |row, column| {
+        let first = column / m * m;
+        let value = weight[(row, column)].abs();
+        let before = (first..(first + m).min(weight.ncols())).filter(|&other| {
+            let rival = weight[(row, other)].abs();
+            rival > value || rival == value && other < column
+        });
+        before.count() < n
+    })
+}
+
+fn norm_by_definition(weight: &Array2<f32>, block: Block, (i, j): (usize, usize)) -> f64 {
+    let rows = i * block.rows..((i + 1) * block.rows).min(weight.nrows());
+    let columns = j * block.columns..((j + 1) * block.columns).min(weight.ncols());
+    let values =
+        rows.flat_map(|row| columns.clone().map(move |column| f64::from(weight[(row, column)]).abs()));
+    let values: Vec<f64> = values.collect();
+    let mean = |values: &mut dyn Iterator<Item = f64>, count: usize| values.sum::<f64>() / count as f64;
+    match block.norm {
+        Norm::L1 => mean(&mut values.iter().copied(), values.len()),
+        Norm::L2 => mean(&mut values.iter().map(|value| value * value), values.len()),
+        _ => values.iter().copied().fold(0.0, f64::max),
+    }
+}
+
+proptest! {
+    #[test]
+    fn n_of_every_m_stay(rows in 1..20_usize, columns in 1..70_usize, m in 1..33_usize, share in 0.0..=1.0_f64, seed: u64) {
+        // With ties.
+        let weight = noise_matrix(rows, columns, seed).mapv(|value| (4.0 * value).round());
+        let n = (share * m as f64) as usize;
+        let mask = Mask::n_of_m(weight.view(), n, m).unwrap();
+        prop_assert_eq!(&mask, &n_of_m_by_definition(&weight, n, m));
+        let whole = columns / m;
+        prop_assert_eq!(mask.kept(), rows * (whole * n + n.min(columns - whole * m)));
+        // Once more changes nothing, and fewer of them are some of them.
+        prop_assert_eq!(&mask.n_of_m_within(weight.view(), n, m).unwrap(), &mask);
+        let fewer = mask.n_of_m_within(weight.view(), n / 2, m).unwrap();
+        prop_assert_eq!(&fewer, &Mask::n_of_m(weight.view(), n / 2, m).unwrap());
+    }
+
+    #[test]
+    fn every_row_has_the_same_fan_in(rows in 1..20_usize, columns in 1..70_usize, keep in 0..80_usize, seed: u64) {
+        let weight = noise_matrix(rows, columns, seed);
+        let mask = Mask::fan_in(weight.view(), keep).unwrap();
+        prop_assert_eq!(&mask, &n_of_m_by_definition(&weight, keep, columns));
+        prop_assert!((0..rows).all(|row| mask.row(row).count() == keep.min(columns)));
+    }
+
+    #[test]
+    fn the_highest_blocks_stay_whole(
+        rows in 1..40_usize, columns in 1..40_usize, sides in (1..9_usize, 1..9_usize), which in 0..3_usize,
+        sparsity in 0.0..1.0_f64, seed: u64,
+    ) {
+        let weight = noise_matrix(rows, columns, seed);
+        let block = Block { rows: sides.0, columns: sides.1, norm: [Norm::L1, Norm::L2, Norm::Max][which] };
+        let mask = Mask::blocks(weight.view(), block, sparsity).unwrap();
+        let (down, across) = (rows.div_ceil(block.rows), columns.div_ceil(block.columns));
+        let all = down * across;
+        let kept = all - (sparsity * all as f64).round_ties_even() as usize;
+        prop_assert_eq!(mask.kept_blocks(block).unwrap(), kept);
+        let keeps = |(i, j)| mask.get(i * block.rows, j * block.columns).unwrap();
+        for row in 0..rows {
+            for column in 0..columns {
+                prop_assert_eq!(mask.get(row, column).unwrap(), keeps((row / block.rows, column / block.columns)));
+            }
+        }
+        let places = || (0..down).flat_map(|i| (0..across).map(move |j| (i, j)));
+        let norms = |kept| places().filter(move |&place| keeps(place) == kept).map(|place| norm_by_definition(&weight, block, place));
+        let (least, most) = (norms(true).fold(f64::INFINITY, f64::min), norms(false).fold(0.0, f64::max));
+        prop_assert!(least >= most * (1.0 - 1e-12), "{} stays, {} goes", least, most);
+    }
+}
+
+#[test]
+fn a_smaller_block_at_the_edge_is_ranked_as_the_others() {
+    // By sums the last column would go, by means the first.
+    let weight = array![[1.0_f32, 1.0, 1.5]];
+    for norm in ["1x2", "1x2:l1", "1x2:max"] {
+        let mask = Mask::blocks(weight.view(), block(norm), 0.5).unwrap();
+        assert_eq!(mask.to_array(), array![[false, false, true]], "{norm}");
+    }
+}
+
+#[test]
+fn blocks_of_all_layers_share_a_ranking() {
+    let (first, second) = (array![[3.0_f32, 1.0], [3.0, 1.0]], array![[2.0_f32, 0.5], [2.0, 0.5]]);
+    let masks = [Mask::all((2, 2)), Mask::all((2, 2))];
+    let views = [first.view(), second.view()];
+    let kept = Mask::blocks_within_global(&masks, &views, block("2x1"), 2).unwrap();
+    assert_eq!(kept[0].to_array(), array![[true, false], [true, false]]);
+    assert_eq!(kept, [kept[0].clone(), kept[0].clone()]);
+    let layers: Vec<_> = views.into_iter().zip(&masks).collect();
+    let criterion: Criterion = "global-block:2x1:0.5".parse().unwrap();
+    assert_eq!(criterion.masks(&layers).unwrap(), kept);
+    // What was pruned stays pruned, and counts as 0.
+    let holed = Mask::from_fn((2, 2), |row, column| (row, column) != (0, 0));
+    let kept = holed.blocks_within(first.view(), block("2x1:l1"), 1).unwrap();
+    assert_eq!(kept.to_array(), array![[false, false], [true, false]]);
+}
+
+/// Rows of a layer and columns of the next go together, and the network's outputs stay.
+#[test]
+fn neurons_go_with_what_reads_them() {
+    let first = array![[3.0_f32, 0.0], [0.1, 0.2], [0.0, 4.0], [1.0, 1.0]];
+    let second = noise_matrix(3, 4, 1);
+    let third = noise_matrix(5, 3, 2);
+    let masks = [Mask::all((4, 2)), Mask::all((3, 4)), Mask::all((5, 3))];
+    let layers: Vec<_> = [first.view(), second.view(), third.view()].into_iter().zip(&masks).collect();
+    let pruned = neurons(&layers, Norm::L2, &[2, 1]).unwrap();
+    assert_eq!(pruned[0], Mask::from_fn((4, 2), |row, _| row == 0 || row == 2));
+    // The norms of the second layer are those of the columns that are left.
+    let norm = |row: usize| second[(row, 0)].powi(2) + second[(row, 2)].powi(2);
+    let best = (0..3).max_by(|&a, &b| norm(a).total_cmp(&norm(b))).unwrap();
+    assert_eq!(pruned[1], Mask::from_fn((3, 4), |row, column| row == best && column % 2 == 0));
+    assert_eq!(pruned[2], Mask::from_fn((5, 3), |_, column| column == best));
+    let criterion: Criterion = "neurons:0.5".parse().unwrap();
+    assert_eq!(criterion.masks(&layers).unwrap()[0], pruned[0]);
+    // At least one stays.
+    let criterion: Criterion = "neurons:0.99".parse().unwrap();
+    let least = criterion.masks(&layers).unwrap();
+    assert_eq!(least.iter().map(Mask::kept).collect::<Vec<_>>(), [2, 1, 5]);
+}
+
+#[test]
+fn criteria_are_read_and_written() {
+    for text in [
+        "2:4",
+        "1:32",
+        "fan-in:0.9",
+        "neurons:0.5",
+        "block:16x1:0.9",
+        "block:4x4:l1:0",
+        "global-block:1x8:max:0.25",
+    ] {
+        assert_eq!(text.parse::<Criterion>().unwrap().to_string(), text);
+    }
+    for text in [
+        "5:4",
+        "0:0",
+        "2:4:0.5",
+        "fan-in:1",
+        "fan-in",
+        "block:0.9",
+        "block:16:0.9",
+        "block:0x1:0.9",
+        "block:2x2:l3:0.9",
+        "neurons:x:0.5",
+        "-1:4",
+    ] {
+        let error = text.parse::<Criterion>().unwrap_err();
+        assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
+    }
+    let weight = noise_matrix(6, 8, 3);
+    let all = Mask::all((6, 8));
+    let masks =
+        |text: &str| text.parse::<Criterion>().unwrap().masks(&[(weight.view(), &all)]).unwrap().remove(0);
+    assert_eq!(masks("2:4"), Mask::n_of_m(weight.view(), 2, 4).unwrap());
+    assert_eq!(masks("fan-in:0.75"), Mask::fan_in(weight.view(), 2).unwrap());
+    assert_eq!(masks("block:2x1:0.5"), Mask::blocks(weight.view(), block("2x1"), 0.5).unwrap());
+    assert_eq!(masks("neurons:0.5"), all);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let weight = noise_matrix(4, 6, 3);
+    let mut broken = weight.clone();
+    broken[(2, 3)] = f32::NAN;
+    let empty = Array2::zeros((0, 6));
+    let nowhere = Block { rows: 0, columns: 1, norm: Norm::L2 };
+    let all = Mask::all((4, 6));
+    let values = [
+        Mask::n_of_m(weight.view(), 5, 4),
+        Mask::n_of_m(weight.view(), 0, 0),
+        Mask::n_of_m(broken.view(), 2, 4),
+        Mask::fan_in(broken.view(), 2),
+        Mask::blocks(broken.view(), block("2x2"), 0.5),
+        Mask::blocks(weight.view(), nowhere, 0.5),
+        Mask::blocks(weight.view(), block("2x2"), 1.0),
+        all.blocks_within(weight.view(), block("2x2"), 7),
+        neurons(&[(weight.view(), &all), (weight.t(), &Mask::all((6, 4)))], Norm::L1, &[0])
+            .map(|_| all.clone()),
+    ];
+    for (index, result) in values.into_iter().enumerate() {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Value, "{index}");
+    }
+    let shapes = [
+        Mask::n_of_m(empty.view(), 2, 4),
+        Mask::fan_in(empty.view(), 2),
+        Mask::blocks(empty.view(), block("2x2"), 0.5),
+        Mask::all((3, 6)).n_of_m_within(weight.view(), 2, 4),
+        Mask::all((3, 6)).blocks_within(weight.view(), block("2x2"), 1),
+        neurons(&[(weight.view(), &all), (weight.view(), &all)], Norm::L1, &[2]).map(|_| all.clone()),
+        neurons(&[(weight.view(), &all)], Norm::L1, &[2]).map(|_| all.clone()),
+    ];
+    for (index, result) in shapes.into_iter().enumerate() {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Shape, "{index}");
+    }
+    // What the mask has pruned may be NaN.
+    let holed = Mask::from_fn((4, 6), |row, column| (row, column) != (2, 3));
+    assert!(holed.n_of_m_within(broken.view(), 2, 4).is_ok());
+    assert!(holed.blocks_within(broken.view(), block("2x2"), 2).is_ok());
+}
