@@ -109,6 +109,30 @@ pub(crate) fn retain(csr: Csr, keep: impl Fn(usize, usize, f32) -> bool) -> Csr 
     CsMatI::new(shape, pointers, columns, values)
 }
 
+/// The rows and columns of a CSR that stay; where none does, one without entries.
+pub(crate) fn part(csr: &Csr, rows: &[bool], columns: &[bool]) -> Csr {
+    let mut places = Vec::with_capacity(columns.len());
+    let mut count = 0_u32;
+    for &stays in columns {
+        places.push(stays.then_some(count));
+        count += u32::from(stays);
+    }
+    let (mut pointers, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+    for (row, _) in csr.outer_iterator().zip(rows).filter(|(_, stays)| **stays) {
+        for (column, &value) in row.iter() {
+            if let Some(place) = places[column as usize] {
+                indices.push(place);
+                values.push(value);
+            }
+        }
+        pointers.push(indices.len() as u32);
+    }
+    if pointers.len() == 1 {
+        pointers.push(0);
+    }
+    CsMatI::new((pointers.len() - 1, count.max(1) as usize), pointers, indices, values)
+}
+
 /// The dense matrix `[out, in]` of a CSR, with 0.0 where nothing is stored.
 pub fn to_dense(csr: &Csr) -> Array2<f32> {
     let mut dense = Array2::zeros(csr.shape());

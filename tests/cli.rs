@@ -59,6 +59,15 @@ fn convert_makes_a_ticket_of_a_checkpoint() {
     assert!(output.status.success());
     assert_eq!(io::load(&ticket).unwrap().kept(), 240);
 
+    // By a pattern, and without what reads nothing.
+    let small = place("small.safetensors");
+    let output = tombola(&["shrink", &checkpoint, "--prune", "block:3x40:0.5", &small]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text, "head: 30×40 → 30×40, 600 → 600 weights\n", "the outputs of a network stay");
+    assert_eq!(io::load(&small).unwrap().kept(), 600);
+    assert_eq!(tombola(&["shrink", &checkpoint, &checkpoint]).status.code(), Some(2));
+    assert_eq!(tombola(&["convert", &checkpoint, "--prune", "5:4", &small]).status.code(), Some(2));
+
     // And back to a checkpoint with zeros.
     let pruned = place("pruned.safetensors");
     assert!(tombola(&["convert", &ticket, "--dense", &pruned]).status.success());

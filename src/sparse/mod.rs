@@ -9,6 +9,7 @@ mod linear;
 mod measured;
 mod mlp;
 mod run;
+mod shrink;
 mod statistics;
 mod tile;
 mod workspace;

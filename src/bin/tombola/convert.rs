@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use tombola::io::Model;
 
 use crate::input::Input;
 use crate::{Failure, print};
@@ -16,12 +17,20 @@ use crate::{Failure, print};
   tombola convert checkpoint.safetensors ticket.safetensors
   tombola convert checkpoint.safetensors --masks masks.safetensors ticket.safetensors
   tombola convert dense.safetensors --prune magnitude:0.8 ticket.safetensors
+  tombola convert dense.safetensors --prune block:16x1:0.9 blocks.safetensors
   tombola convert ticket.safetensors 'layer-{}.npz'
   tombola convert ticket.safetensors --dense pruned.safetensors
   tombola convert vision.safetensors --layers head.0,head.2 head.safetensors")]
 pub(crate) struct Convert {
     #[command(flatten)]
     input: Input,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Where a model goes.
+#[derive(Args)]
+pub(crate) struct Output {
     /// Write pruned weights as zeros: .safetensors or .npz (numpy) with NAME.weight and NAME.bias of all layers.
     #[arg(long)]
     dense: bool,
@@ -34,16 +43,7 @@ pub(crate) struct Convert {
 impl Convert {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let model = self.input.read()?;
-        // With the layers' names in its place, it may be several files.
-        let pattern = self.output.to_string_lossy();
-        let written = model.names.iter().map(|name| PathBuf::from(pattern.replace("{}", name)));
-        for written in written.chain([self.output.clone()]) {
-            self.input.spare(&written)?;
-        }
-        match self.dense {
-            true => model.save_dense(&self.output)?,
-            false => model.save(&self.output)?,
-        }
+        self.output.write(&self.input, &model)?;
         let mut text = String::new();
         for (name, layer) in model.names.iter().zip(model.mlp.layers()) {
             let (out, inputs) = layer.shape();
@@ -54,5 +54,22 @@ impl Convert {
                 &format!("{name}: {out}×{inputs}, {kept} of {all} weights ({density:.1}%), {activation}\n");
         }
         print(&text)
+    }
+}
+
+impl Output {
+    /// Writes what was made of an input, and not over it.
+    pub(crate) fn write(&self, input: &Input, model: &Model) -> Result<(), Failure> {
+        // With the layers' names in its place, it may be several files.
+        let pattern = self.output.to_string_lossy();
+        let written = model.names.iter().map(|name| PathBuf::from(pattern.replace("{}", name)));
+        for written in written.chain([self.output.clone()]) {
+            input.spare(&written)?;
+        }
+        match self.dense {
+            true => model.save_dense(&self.output)?,
+            false => model.save(&self.output)?,
+        }
+        Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod inspect;
 mod report;
 mod run;
 mod scan;
+mod shrink;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Convert(convert::Convert),
+    Shrink(shrink::Shrink),
     Inspect(inspect::Inspect),
     Run(run::Run),
     Bench(bench::Bench),
@@ -56,6 +58,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Convert(convert) => convert.run(),
+        Command::Shrink(shrink) => shrink.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Run(run) => run.run(),
         Command::Bench(bench) => bench.run(),
