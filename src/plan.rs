@@ -295,6 +295,8 @@ pub(crate) struct Profile {
     pub(crate) out: usize,
     pub(crate) inputs: usize,
     pub(crate) kept: usize,
+    /// Loads of activations that a batch needs for each kept weight: 1, or less where rows share columns.
+    pub(crate) loads: f64,
 }
 
 /// By how much a sparse format must be expected to win over the dense product: the model knows neither well enough to
@@ -325,16 +327,18 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
             weights + cells * (0.2 * groups + 0.34 * samples) + 38.0 / narrower * chunks * samples
         }
         Format::Panel => {
-            // Per kept weight, its broadcast and the vectors of the tile; per group of rows in a panel, its sums, which
+            // Per kept weight, its broadcast and the vectors of the tile, as many of which as no other row has loaded already; per group of rows in a panel, its sums, which
             // are taken up and put away.
             let vectors = batch.div_ceil(lanes) as f64;
             let tiles = batch.div_ceil(lanes * isa.tile_vectors()) as f64;
-            let (vector, weight) = match lanes {
-                _ if portable => (1.0, 0.5),
-                8 => (0.35, 0.12),
-                _ => (0.45, 0.12),
+            let (vector, load, weight) = match lanes {
+                _ if portable => (1.0, 0.0, 0.5),
+                8 => (0.2, 0.15, 0.12),
+                _ => (0.2, 0.25, 0.12),
             };
-            let groups = layer.out.div_ceil(4) * layer.inputs.div_ceil(panel_width(layer, isa));
+            let vector = vector + load * layer.loads;
+            let groups = layer.out.div_ceil(4)
+                * layer.inputs.div_ceil(panel_width((layer.out, layer.inputs), layer.kept, isa));
             kept * (weight * tiles + vector * vectors) + 4.3 * groups as f64 * vectors
         }
         Format::Dense => {
@@ -373,14 +377,14 @@ const PANEL_BYTES: usize = 40 << 10;
 const FEW: usize = 8;
 
 /// Columns of a layer's panels, which are all of about the same width.
-pub(crate) fn panel_width(layer: Profile, isa: Isa) -> usize {
+pub(crate) fn panel_width((out, inputs): (usize, usize), kept: usize, isa: Isa) -> usize {
     let width = PANEL_BYTES / (size_of::<f32>() * isa.lanes() * isa.tile_vectors());
-    let entries = width * layer.kept / (layer.out * layer.inputs);
+    let entries = width * kept / (out * inputs);
     let width = match entries {
         FEW.. => width,
         _ if entries >= FEW / 2 => 2 * width,
         _ => 4 * width,
     };
-    let panels = ((layer.inputs + width / 2) / width).max(1);
-    layer.inputs.div_ceil(panels)
+    let panels = ((inputs + width / 2) / width).max(1);
+    inputs.div_ceil(panels)
 }

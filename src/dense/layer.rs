@@ -7,7 +7,7 @@ use super::pass::Evidence;
 use super::{DenseLayer, LayerMoments};
 use crate::format::{CsrMatrix, Pattern};
 use crate::kernel::{RowSums, Rule, Sddmm, SpmmPattern, finish, gemm, gemm_into};
-use crate::plan::{Profile, panel_width};
+use crate::plan::panel_width;
 use crate::sparse::{Buffer, Tile, matrix, matrix_mut};
 use crate::{Activation, Isa, Mask, Result};
 
@@ -77,8 +77,8 @@ impl Layer {
         let (out, inputs) = layer.shape();
         let matrix = CsrMatrix::new(mask.apply(layer.weight())?)?;
         let kept = matrix.kept();
-        let pattern = Pattern::new(&matrix, panel_width(Profile { out, inputs, kept }, isa));
-        let width = panel_width(Profile { out: inputs, inputs: out, kept }, isa);
+        let pattern = Pattern::new(&matrix, panel_width((out, inputs), kept, isa));
+        let width = panel_width((inputs, out), kept, isa);
         let places = Places::Sparse { transposed: pattern.transposed(width), pattern };
         Ok(Self::new(layer, isa, places, kept))
     }

@@ -29,6 +29,8 @@ pub struct SparseLinear {
     bias: Array1<f32>,
     activation: Activation,
     isa: Isa,
+    /// What the plan asks for of the mask.
+    loads: OnceLock<f64>,
     panels: OnceLock<PanelMatrix>,
     lookup: OnceLock<LookupMatrix>,
     /// `[out, in]`, row-major.
@@ -74,6 +76,7 @@ impl SparseLinear {
             bias,
             activation,
             isa,
+            loads: OnceLock::new(),
             panels: OnceLock::new(),
             lookup: OnceLock::new(),
             #[cfg(feature = "dense")]
@@ -137,7 +140,8 @@ impl SparseLinear {
 
     pub(super) fn profile(&self) -> Profile {
         let (out, inputs) = self.shape();
-        Profile { out, inputs, kept: self.kept() }
+        let loads = *self.loads.get_or_init(|| PanelMatrix::loads(&self.matrix, self.panel_width()));
+        Profile { out, inputs, kept: self.kept(), loads }
     }
 
     /// Packs the weights in a format, if that has not been done.
@@ -160,9 +164,13 @@ impl SparseLinear {
         }
     }
 
+    fn panel_width(&self) -> usize {
+        plan::panel_width(self.shape(), self.kept(), self.isa)
+    }
+
     fn panels(&self) -> &PanelMatrix {
         self.panels.get_or_init(|| {
-            PanelMatrix::new(&self.matrix, plan::panel_width(self.profile(), self.isa))
+            PanelMatrix::new(&self.matrix, self.panel_width())
                 .unwrap_or_else(|error| unreachable!("the plan's width is in range: {error}"))
         })
     }
