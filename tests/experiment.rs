@@ -9,7 +9,7 @@ use tombola::data::Split;
 use tombola::dense::{DenseMlp, Optimizer, Schedule};
 use tombola::experiment::{Control, Evaluated, Header, Method, Recipe, Rewind, Summary, Trial};
 use tombola::ticket::Scope;
-use tombola::{ErrorKind, Mask, csr, io};
+use tombola::{ErrorKind, Mask, csr, io, mask};
 
 /// Seconds, not minutes.
 fn recipe() -> Recipe {
@@ -207,6 +207,20 @@ fn every_method_and_rewind_keeps_its_counts() {
         let kept: Vec<usize> = summaries.iter().map(|summary| summary.kept.iter().sum()).collect();
         assert_eq!(kept, [2720, 1410, 742], "{method}");
     }
+    for (pattern, kept) in [
+        ("n:8", [2720, 1400, 700]),
+        ("2x1", [2720, 1360, 680]),
+        ("fan-in", [2720, 1360, 690]),
+        ("neurons", [2720, 1310, 620]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let pattern = pattern.parse().unwrap();
+        let recipe = Recipe { pattern, output_rate: 0.5, controls: vec![], ..recipe() };
+        let summaries = run(folder.path(), recipe.clone(), 2);
+        let found: Vec<usize> = summaries.iter().map(|summary| summary.kept.iter().sum()).collect();
+        assert_eq!(found, kept, "{pattern}");
+        assert_eq!(Header::read(folder.path()).unwrap().recipe, recipe);
+    }
     for (rewind, iterations) in [
         ("initial", [0, 60]),
         ("iteration:20", [20, 60]),
@@ -252,6 +266,10 @@ fn what_makes_no_sense_is_refused() {
         (
             Recipe { rewind: Rewind::FineTune(5), method: snip, ..recipe() },
             "rewind: expected initial or iteration:N with the method snip, found fine-tune:5",
+        ),
+        (
+            Recipe { pattern: mask::Pattern::FanIn, scope: Scope::Global, ..recipe() },
+            "pattern: expected unstructured, where masks are not found by magnitude, layer by layer, found fan-in",
         ),
         (
             Recipe { controls: vec![Control::SignOnly; 2], ..recipe() },

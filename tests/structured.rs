@@ -5,7 +5,7 @@ mod common;
 use common::noise_matrix;
 use ndarray::{Array2, array};
 use proptest::prelude::*;
-use tombola::mask::{Block, Criterion, Norm, neurons};
+use tombola::mask::{Block, Criterion, Norm, Pattern, neurons};
 use tombola::{ErrorKind, Mask};
 
 fn block(text: &str) -> Block {
@@ -136,6 +136,60 @@ fn neurons_go_with_what_reads_them() {
     let criterion: Criterion = "neurons:0.99".parse().unwrap();
     let least = criterion.masks(&layers).unwrap();
     assert_eq!(least.iter().map(Mask::kept).collect::<Vec<_>>(), [2, 1, 5]);
+}
+
+/// A pattern keeps about as many weights as it is asked for, in its own steps.
+#[test]
+fn patterns_keep_to_a_budget() {
+    let weights = [noise_matrix(48, 64, 1), noise_matrix(32, 48, 2), noise_matrix(10, 32, 3)];
+    let all: Vec<Mask> = weights.iter().map(|weight| Mask::all(weight.dim())).collect();
+    for (text, steps) in [
+        ("unstructured", [1, 1, 1]),
+        ("n:16", [4 * 48, 3 * 32, 2 * 10]),
+        ("16x1", [16, 16, 10]),
+        ("4x4:max", [16, 16, 16]),
+        ("fan-in", [48, 32, 10]),
+    ] {
+        let pattern: Pattern = text.parse().unwrap();
+        assert_eq!(pattern.to_string(), text);
+        let mut masks = all.clone();
+        for share in [0.5, 0.25, 0.1] {
+            let layers: Vec<_> = weights.iter().map(|weight| weight.view()).zip(&masks).collect();
+            let keep: Vec<usize> =
+                weights.iter().map(|weight| (share * weight.len() as f64) as usize).collect();
+            let found = pattern.masks(&layers, &keep).unwrap();
+            for (layer, mask) in found.iter().enumerate() {
+                let far = mask.kept().abs_diff(keep[layer]);
+                assert!(
+                    far <= steps[layer],
+                    "{text} at {share}: {} of layer {layer} for {}",
+                    mask.kept(),
+                    keep[layer]
+                );
+                assert_eq!(mask.and(&masks[layer]).unwrap(), *mask, "{text}: what is pruned stays pruned");
+            }
+            masks = found;
+        }
+    }
+    let layers: Vec<_> = weights.iter().map(|weight| weight.view()).zip(&all).collect();
+    let whole: usize = weights.iter().map(|weight| weight.len()).sum();
+    for share in [1.0, 0.5, 0.1, 0.0] {
+        let budget = (share * whole as f64) as usize;
+        let masks =
+            Pattern::Neurons.masks(&layers, &[budget, 0, 0].map(|keep: usize| keep.min(3072))).unwrap();
+        let units: Vec<usize> = masks
+            .iter()
+            .map(|mask| (0..mask.shape().0).filter(|&row| mask.row(row).count() > 0).count())
+            .collect();
+        let kept: usize = masks.iter().map(Mask::kept).sum();
+        assert_eq!(kept, 64 * units[0] + units[0] * units[1] + units[1] * 10, "whole neurons");
+        assert!(kept <= budget.min(3072).max(64 + 1 + 10), "{kept} of {budget}");
+    }
+    assert_eq!(Pattern::OfEvery(4).masks(&layers, &[1]).unwrap_err().kind(), ErrorKind::Shape);
+    assert_eq!(Pattern::FanIn.masks(&layers, &[1, 1, 10_000]).unwrap_err().kind(), ErrorKind::Value);
+    for text in ["", "n:", "n:0", "16", "blocks", "0x4"] {
+        assert!(text.parse::<Pattern>().is_err(), "{text}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::folder::Folder;
 use super::{Control, Header, Method, Recipe, Rewind, Run};
 use crate::data::Split;
 use crate::dense::{DenseLayer, DenseMlp, Samples};
+use crate::mask::Pattern;
 use crate::ticket::{Rewiring, Scope, Ticket};
 use crate::{Mask, Result, csr};
 
@@ -131,6 +132,10 @@ impl Design {
                 let trained = folder.read_ticket("trained", self.before(round))?;
                 let masks: Vec<Mask> = trained.layers().iter().map(|layer| csr::mask(layer.csr())).collect();
                 let trained = DenseMlp::from(&trained);
+                if self.recipe.pattern != Pattern::Unstructured {
+                    let layers: Vec<_> = trained.weight_views().into_iter().zip(&masks).collect();
+                    return self.recipe.pattern.masks(&layers, &keep);
+                }
                 match self.recipe.scope {
                     Scope::LayerWise => score.masks(initial, &trained, &masks, &keep, seed),
                     Scope::Global => score.masks_global(initial, &trained, &masks, keep.iter().sum(), seed),

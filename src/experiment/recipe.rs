@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Method;
 use crate::dense::{Initialisation, Optimizer, Schedule};
+use crate::mask::Pattern;
 use crate::ticket::{Scope, Score};
 use crate::{Error, Result};
 
@@ -34,6 +35,9 @@ pub struct Recipe {
     pub checkpoint_every: usize,
     /// How masks are found.
     pub method: Method,
+    /// Which weights go together.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pattern: Pattern,
     /// Whether layers share a ranking. Methods that do not prune a trained network spread weights over layers by rules of
     /// their own; for these it says no more than how the total of a round is counted.
     pub scope: Scope,
@@ -63,6 +67,7 @@ impl Recipe {
             evaluate_every: 200,
             checkpoint_every: 5_000,
             method: Method::Iterative(Score::Magnitude),
+            pattern: Pattern::Unstructured,
             scope: Scope::LayerWise,
             rate: 0.2,
             output_rate: 0.1,
@@ -124,6 +129,16 @@ impl Recipe {
             return fault("controls", "each of them once", &format!("{control} twice"));
         }
         self.optimizer.check(operation)?;
+        if self.pattern != Pattern::Unstructured {
+            let by_magnitude = match self.method {
+                Method::Iterative(score) | Method::OneShot(score) => score == Score::Magnitude,
+                _ => false,
+            };
+            if !by_magnitude || self.scope == Scope::Global {
+                let expected = "unstructured, where masks are not found by magnitude, layer by layer";
+                return fault("pattern", expected, &self.pattern);
+            }
+        }
         match self.rewind {
             Rewind::Iteration(count) | Rewind::LearningRate(count)
                 if !(1..=self.iterations).contains(&count) =>
@@ -138,6 +153,11 @@ impl Recipe {
             _ => Ok(()),
         }
     }
+}
+
+/// What need not be written down.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What the weights that survive a round go back to, and how they are trained from there.
@@ -229,4 +249,4 @@ impl FromStr for Rewind {
     }
 }
 
-text!(Control, Rewind, Method, Scope, Optimizer, Schedule, Initialisation);
+text!(Control, Rewind, Method, Pattern, Scope, Optimizer, Schedule, Initialisation);

@@ -52,6 +52,8 @@ impl Criterion {
             let kept = layers.iter().map(|(_, mask)| mask.kept()).sum();
             Ok((all - prune_count(operation, sparsity, all)?).min(kept))
         };
+        // What stays of a layer's blocks.
+        let stay = |sparsity| move |all: usize| Ok(all - prune_count(operation, sparsity, all)?);
         match self {
             Self::Magnitude(sparsity) => {
                 let masks = layers.iter().map(|layer| {
@@ -72,14 +74,14 @@ impl Criterion {
             }
             Self::Blocks(block, sparsity) => {
                 let masks = layers.iter().map(|&(weight, mask)| {
-                    let keep = block.keep(operation, &[mask], sparsity)?;
+                    let keep = block.kept_of(operation, &[mask], stay(sparsity))?;
                     mask.blocks_within(weight, block, keep)
                 });
                 masks.collect()
             }
             Self::GlobalBlocks(block, sparsity) => {
                 let (weights, masks): (Vec<_>, Vec<_>) = layers.iter().copied().unzip();
-                let keep = block.keep(operation, &masks, sparsity)?;
+                let keep = block.kept_of(operation, &masks, stay(sparsity))?;
                 let masks: Vec<Mask> = masks.into_iter().cloned().collect();
                 Mask::blocks_within_global(&masks, &weights, block, keep)
             }

@@ -4,7 +4,8 @@
 //! [magnitude](Mask::magnitude) within a layer or [over all of them](Mask::magnitude_global), the
 //! [lecture's quantile rule](Mask::above), [chance](Mask::random), [any score](Mask::highest_within), and with a structure:
 //! [N of every M](Mask::n_of_m), [blocks](Mask::blocks), the [same count in each row](Mask::fan_in), whole
-//! [neurons](neurons()). A [`Criterion`] is one of them by name, for all layers of a network. What of a whole network's masks any path [uses](Mask::effective) is told here, too.
+//! [neurons](neurons()). A [`Criterion`] is one of them by name, for all layers of a network; a
+//! [`Pattern`] is a structure that masks keep to while a search makes them sparser. What of a whole network's masks any path [uses](Mask::effective) is told here, too.
 //!
 //! **Counts are exact.** A criterion that is asked for a sparsity `s` of `n` weights prunes `round(s·n)` of them
 //! (halves to even, as `torch.nn.utils.prune` does), whatever ties there are: among weights of the same score
@@ -13,6 +14,7 @@
 mod criterion;
 mod magnitude;
 mod paths;
+mod pattern;
 mod random;
 mod ranking;
 mod structured;
@@ -23,6 +25,7 @@ use ndarray::{Array2, ArrayView2};
 
 pub use criterion::Criterion;
 pub use magnitude::quantile;
+pub use pattern::Pattern;
 pub use ranking::Rankable;
 pub use structured::{Block, Norm, neurons};
 

@@ -243,16 +243,20 @@ impl Block {
         Ok(())
     }
 
-    /// How many blocks of some layers stay at a sparsity, of all that they have; no more than there are.
-    pub(super) fn keep(self, operation: &'static str, masks: &[&Mask], sparsity: f64) -> Result<usize> {
+    /// How many blocks of some layers stay: what `keep` says of the count of them all, and no more than there are.
+    pub(super) fn kept_of(
+        self,
+        operation: &'static str,
+        masks: &[&Mask],
+        keep: impl Fn(usize) -> Result<usize>,
+    ) -> Result<usize> {
         self.check(operation)?;
         let count = |mask: &&Mask| {
             let (rows, columns) = self.grid(mask.shape);
             rows * columns
         };
-        let all = masks.iter().map(count).sum();
         let alive = masks.iter().map(|mask| self.alive(mask).kept()).sum();
-        Ok((all - prune_count(operation, sparsity, all)?).min(alive))
+        Ok(keep(masks.iter().map(count).sum())?.min(alive))
     }
 
     /// Blocks along each side of a matrix.

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tombola::dense::{Initialisation, Optimizer, Schedule};
 use tombola::experiment::{Control, Header, Method, Recipe, Rewind, Summary, Trial};
 use tombola::io::Source;
+use tombola::mask::Pattern;
 use tombola::ticket::Scope;
 
 use crate::{Failure, print};
@@ -25,6 +26,7 @@ pub(crate) const DATA_SEED: u64 = 0;
 #[command(after_help = "Examples:
   tombola find --preset digits --out runs/1
   tombola find --preset lenet-mnist --quick --data mnist/ --out quick/1
+  tombola find --preset digits --pattern 16x1 --out blocks/1
   tombola find --preset digits --method one-shot:movement --rewind iteration:100 --out movement/1
   seq 5 | parallel tombola find --preset lenet-mnist --data mnist/ --seed {} --out runs/{}
   tombola find --resume --out runs/1")]
@@ -86,6 +88,9 @@ struct Changes {
     /// synflow, set:SPREAD or rigl:SPREAD (erk, uniform).
     #[arg(long)]
     method: Option<Method>,
+    /// unstructured, n:M (N of every M), ROWSxCOLUMNS (blocks), fan-in or neurons.
+    #[arg(long)]
+    pattern: Option<Pattern>,
     /// layer-wise or global.
     #[arg(long)]
     scope: Option<Scope>,
@@ -159,7 +164,7 @@ impl Changes {
             )*};
         }
         change!(hidden, initialisation, optimizer, schedule, batch, iterations, evaluate_every);
-        change!(checkpoint_every, method, scope, rate, output_rate, rounds, rewind);
+        change!(checkpoint_every, method, pattern, scope, rate, output_rate, rounds, rewind);
         if let Some(controls) = &self.controls {
             let names = controls.split(',').filter(|name| !name.is_empty());
             recipe.controls = names.map(str::parse::<Control>).collect::<Result<_, _>>()?;
@@ -170,7 +175,7 @@ impl Changes {
     fn are_none(&self) -> bool {
         let Self { hidden, initialisation, optimizer, schedule, batch, iterations, .. } = self;
         let Self { evaluate_every, checkpoint_every, method, scope, rate, output_rate, rounds, .. } = self;
-        let Self { rewind, controls, .. } = self;
+        let Self { pattern, rewind, controls, .. } = self;
         hidden.is_none()
             && initialisation.is_none()
             && optimizer.is_none()
@@ -184,6 +189,7 @@ impl Changes {
             && rate.is_none()
             && output_rate.is_none()
             && rounds.is_none()
+            && pattern.is_none()
             && rewind.is_none()
             && controls.is_none()
     }

@@ -2,6 +2,7 @@
 
 use super::{Recorded, Report, Row};
 use crate::experiment::Run;
+use crate::mask::Pattern;
 use crate::ticket::Spread;
 
 impl Report {
@@ -44,7 +45,9 @@ impl Report {
             counted(self.recipe.rounds, "round"),
             self.recipe.rate,
             self.recipe.method,
-            if self.recipe.method.prunes_trained() {
+            if self.recipe.pattern != Pattern::Unstructured {
+                format!(", {}", self.recipe.pattern)
+            } else if self.recipe.method.prunes_trained() {
                 format!(", {}", self.recipe.scope)
             } else {
                 String::new()
