@@ -337,7 +337,8 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
                 8 => (0.33, 0.02, 0.12),
                 _ => (0.16, 0.155, 0.12),
             };
-            let vector = vector + load * layer.loads;
+            // A tile of one vector waits for its sums, whatever it loads.
+            let vector = vector + load * if vectors > tiles { layer.loads } else { 1.0 };
             let groups = layer.out.div_ceil(4)
                 * layer.inputs.div_ceil(panel_width((layer.out, layer.inputs), layer.kept, isa));
             kept * (weight * tiles + vector * vectors) + 4.3 * groups as f64 * vectors
