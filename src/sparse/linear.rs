@@ -320,12 +320,13 @@ impl SparseLinear {
     ) {
         let by_rows = |strides: &[isize]| strides[1] == 1;
         // Which way round faer is fastest: measured.
-        let weight = if x.nrows() > 1 && by_rows(x.strides()) && by_rows(y.strides()) {
-            self.transposed().view()
+        if x.nrows() == 1 {
+            gemm(y.view_mut().reversed_axes(), self.dense().view(), x.t(), threads);
+        } else if by_rows(x.strides()) && by_rows(y.strides()) {
+            gemm(y.view_mut(), x, self.transposed().view(), threads);
         } else {
-            self.dense().t()
-        };
-        gemm(y.view_mut(), x, weight, threads);
+            gemm(y.view_mut(), x, self.dense().t(), threads);
+        }
         if finish(y.view_mut(), self.bias_slice(), self.activation, self.isa) {
             return;
         }
