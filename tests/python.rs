@@ -56,6 +56,16 @@ fn every_file_holds_the_same() {
     assert_eq!(*model.mlp.layers()[0].csr(), expected());
 }
 
+/// 2:4 as compressed-tensors packs it: the values are a matrix.
+#[test]
+fn two_of_four_are_unpacked() {
+    let packed = Import::new().read(fixture("bitmask_24.safetensors")).unwrap();
+    let unpacked = Import::new().read(fixture("bitmask_24.npy")).unwrap();
+    assert_eq!(packed.names, ["fc"]);
+    assert_eq!(packed.mlp.kept(), 6 * 16 / 2);
+    assert_eq!(packed.mlp.layers()[0].csr(), unpacked.mlp.layers()[0].csr());
+}
+
 /// What is written reads back, bit for bit.
 #[test]
 fn other_formats_are_written() {

@@ -330,8 +330,14 @@ fn bitmask(group: &Group<'_>, (out, inputs): (usize, usize)) -> Result<Csr> {
     bits.check_shape(&[out, row_bytes])?;
     let bytes = bits.bytes()?;
     let (mut pointers, mut columns) = (vec![0_u32], Vec::new());
-    let &[count] = values.shape else {
-        return Err(values.fault("one dimension", format!("{:?}", values.shape)));
+    // Where all rows keep as many, as by 2:4, the values are a matrix.
+    let (count, of_row) = match *values.shape {
+        [count] => (count, None),
+        [rows, of_row] if rows == out => (rows.saturating_mul(of_row), Some(of_row)),
+        _ => {
+            let expected = format!("one dimension, or two of which the first is {out}");
+            return Err(values.fault(expected, format!("{:?}", values.shape)));
+        }
     };
     for row in bytes.chunks_exact(row_bytes) {
         let kept = (0..inputs).filter(|column| row[column / 8] >> (column % 8) & 1 == 1);
@@ -344,6 +350,11 @@ fn bitmask(group: &Group<'_>, (out, inputs): (usize, usize)) -> Result<Csr> {
     }
     if columns.len() != count {
         return Err(values.fault("a value for each bit of the bitmask that is set", count));
+    }
+    let unlike = |of_row| pointers.windows(2).position(|row| row[1] as usize - row[0] as usize != of_row);
+    if let Some((of_row, row)) = of_row.and_then(|of_row| Some((of_row, unlike(of_row)?))) {
+        let found = pointers[row + 1] - pointers[row];
+        return Err(bits.fault(format!("{of_row} bits that are set in row {row}"), found));
     }
     if let Some(offsets) = group.get(Part::RowOffsets) {
         offsets.check_shape(&[out])?;

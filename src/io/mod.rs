@@ -10,6 +10,7 @@
 //! | `torch.nn.utils.prune` keeps it | `fc1.weight_orig`, `fc1.weight_mask`, and the same of the bias |
 //! | `torch.nn.utils.parametrize` keeps it | `fc1.parametrizations.weight.original`, `….weight.0.mask` |
 //! | compressed-tensors packs it (`sparse_bitmask`) | `fc1.weight.compressed`, `….bitmask`, `….shape`, `….row_offsets` |
+//! | or 2:4 (`sparse_24_bitmask`) | `fc1.compressed` `[out, in/2]`, `….bitmask`, `….shape` |
 //! | tombola writes it | see below |
 //!
 //! Arrays of a `.npz` whose names say nothing are taken by their dimensions: a matrix is a weight, and a vector after it its

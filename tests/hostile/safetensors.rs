@@ -182,6 +182,16 @@ fn layers() -> Vec<Case> {
         ];
         case(tensors(&parts), fault)
     };
+    // Values as a matrix, for rows that keep as many.
+    let matrix = |bits: &[u8], shape: &[usize], fault| {
+        let values = [1.0_f32; 4].map(f32::to_le_bytes).concat();
+        let parts: [(&str, &str, &[usize], &[u8]); 3] = [
+            ("fc.weight.compressed", "F32", shape, &values),
+            ("fc.weight.bitmask", "U8", &[2, 1], bits),
+            ("fc.weight.shape", "I64", &[2, 1], &wide(&[2, 4])),
+        ];
+        case(tensors(&parts), fault)
+    };
     // Bits for many more columns than there are values.
     let full = tensors(&[
         ("fc.weight.compressed", "F32", &[3], &values),
@@ -300,6 +310,16 @@ fn layers() -> Vec<Case> {
             &[0b001, 0b100],
             &[0, 1],
             "`fc.weight.compressed`: expected a value for each bit of the bitmask that is set, found 3",
+        ),
+        matrix(
+            &[0b0111, 0b0001],
+            &[2, 2],
+            "`fc.weight.bitmask`: expected 2 bits that are set in row 0, found 3",
+        ),
+        matrix(
+            &[0b0011, 0b0101],
+            &[4, 1],
+            "`fc.weight.compressed`: expected one dimension, or two of which the first is 2, found [4, 1]",
         ),
         packed(&[0b011, 0, 0b100, 0], &[0, 2], "`fc.weight.bitmask`: expected [2, 1], found [2, 2]"),
         case(
