@@ -12,6 +12,19 @@
 //! matrix's constructor has checked; what it assumes of the slices, its `run` asserts.
 #![allow(unsafe_code)]
 
+/// A task's loop for a tile of as many vectors `V` as its samples are: one to four.
+macro_rules! run_tile {
+    ($task:ident, $V:ident) => {
+        match $task.samples {
+            n if n == $V::LANES => $task.tile::<$V, 1>(),
+            n if n == 2 * $V::LANES => $task.tile::<$V, 2>(),
+            n if n == 3 * $V::LANES => $task.tile::<$V, 3>(),
+            n if n == 4 * $V::LANES => $task.tile::<$V, 4>(),
+            n => unreachable!("{n} samples are no tile of {} lanes", $V::LANES),
+        }
+    };
+}
+
 mod activate;
 #[cfg(target_arch = "x86_64")]
 mod avx2;

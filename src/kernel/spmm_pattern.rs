@@ -36,15 +36,7 @@ impl Task for SpmmPattern<'_> {
         assert_eq!(self.y.len(), rows * self.samples, "y is [out, samples]");
         // SAFETY: the caller promises the instruction set; the slices have just been measured against `samples`,
         // and `N` vectors are what `samples` is in each arm.
-        unsafe {
-            match self.samples {
-                n if n == V::LANES => self.tile::<V, 1>(),
-                n if n == 2 * V::LANES => self.tile::<V, 2>(),
-                n if n == 3 * V::LANES => self.tile::<V, 3>(),
-                n if n == 4 * V::LANES => self.tile::<V, 4>(),
-                n => unreachable!("{n} samples are no tile of {} lanes", V::LANES),
-            }
-        }
+        unsafe { run_tile!(self, V) }
     }
 }
 
