@@ -317,9 +317,11 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
     let nanoseconds = match format {
         Format::Csr => samples * (0.5 * kept + 2.0 * layer.out as f64),
         Format::Lookup => {
-            // A pass over the weights serves a group of samples; those beyond the second-level cache come from the third.
+            // A pass over the weights serves a group of samples; those beyond the second-level cache come from the third, and
+            // those beyond what a layer can hope to have of that, from memory.
             let groups = batch.div_ceil(isa.lookup_samples()) as f64;
-            let (narrower, far) = (16.0 / lanes as f64, 0.14 * (kept - 1e5).max(0.0));
+            let narrower = 16.0 / lanes as f64;
+            let far = 0.14 * (kept - 1e5).max(0.0) + 0.2 * (kept - 6e5).max(0.0);
             // Panels are the wider, the fewer entries their rows have: so the root.
             let chunks = layer.out.div_ceil(lanes) as f64;
             let cells = (kept * chunks * layer.inputs.div_ceil(2 * lanes) as f64).sqrt();
@@ -350,6 +352,7 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
                 ..1.2e6 if batch > 1 => 0.05,
                 ..6e5 => 0.08,
                 ..8e6 => 0.125,
+                ..3e7 if batch == 1 => 0.22,
                 ..3e7 => 0.3,
                 _ => 0.36,
             };

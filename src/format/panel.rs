@@ -135,12 +135,10 @@ impl PanelMatrix {
             let together = fours + pairs + singles;
             for at in 0..together {
                 for (row, (segment, order)) in rows.iter().zip(&order).enumerate() {
-                    let shares = if at < fours {
-                        4
-                    } else if at < fours + pairs {
-                        2
-                    } else {
-                        1
+                    let shares = match at {
+                        _ if at < fours => 4,
+                        _ if at < fours + pairs => 2,
+                        _ => 1,
                     };
                     if row % shares == 0 {
                         self.push_column(segment, order[at], first);
