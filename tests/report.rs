@@ -548,16 +548,3 @@ mod program {
         );
     }
 }
-
-/// The table in the README is that of the records that are committed.
-#[test]
-#[cfg(feature = "cli")]
-fn the_readme_shows_its_records() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let trials = (1..=5).map(|seed| root.join(format!("benches/tickets/digits/{seed}")));
-    let output =
-        std::process::Command::new(env!("CARGO_BIN_EXE_tombola")).arg("report").args(trials).output();
-    let table = String::from_utf8(output.unwrap().stdout).unwrap();
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    assert!(readme.contains(table.trim()), "{table}");
-}
