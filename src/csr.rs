@@ -120,7 +120,7 @@ pub(crate) fn part(csr: &Csr, rows: &[bool], columns: &[bool]) -> Csr {
     let (mut pointers, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
     for (row, _) in csr.outer_iterator().zip(rows).filter(|(_, stays)| **stays) {
         for (column, &value) in row.iter() {
-            if let Some(place) = places[column as usize] {
+            if let Some(place) = places[column] {
                 indices.push(place);
                 values.push(value);
             }

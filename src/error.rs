@@ -108,7 +108,6 @@ impl Error {
     }
 
     /// The same error about a tensor with a name: `layers.2: bias` says more than `bias`.
-    #[cfg(any(feature = "io", feature = "dense"))]
     pub(crate) fn within(mut self, outer: impl fmt::Display) -> Self {
         self.subject = format!("{outer}: {}", self.subject);
         self

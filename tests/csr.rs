@@ -105,7 +105,8 @@ fn widths_are_checked() {
 #[test]
 fn rows_that_share_columns_are_given_back() {
     let hash = |a: usize, b: usize| (a * 7919 + b * 104_729) % 101;
-    let masks: [(&str, &dyn Fn(usize, usize) -> bool); 5] = [
+    type Keep<'a> = &'a dyn Fn(usize, usize) -> bool;
+    let masks: [(&str, Keep<'_>); 5] = [
         ("blocks of 4 rows", &|row, column| hash(row / 4, column) < 30),
         ("blocks of 16 rows, and more", &|row, column| hash(row / 16, column) < 20 || hash(row, column) < 5),
         ("pairs", &|row, column| hash(row / 2, column) < 40),

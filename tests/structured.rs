@@ -183,7 +183,7 @@ fn patterns_keep_to_a_budget() {
             .collect();
         let kept: usize = masks.iter().map(Mask::kept).sum();
         assert_eq!(kept, 64 * units[0] + units[0] * units[1] + units[1] * 10, "whole neurons");
-        assert!(kept <= budget.min(3072).max(64 + 1 + 10), "{kept} of {budget}");
+        assert!(kept <= budget.clamp(64 + 1 + 10, 3072), "{kept} of {budget}");
     }
     assert_eq!(Pattern::OfEvery(4).masks(&layers, &[1]).unwrap_err().kind(), ErrorKind::Shape);
     assert_eq!(Pattern::FanIn.masks(&layers, &[1, 1, 10_000]).unwrap_err().kind(), ErrorKind::Value);
