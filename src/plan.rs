@@ -306,7 +306,8 @@ const MARGIN: f64 = 1.25;
 /// The time that a layer is expected to take in a format, on one thread of a 2.8 GHz Ice Lake server with AVX-512. Lookups are
 /// fitted to layers up to 4096×4096 at 0 to 95% and batches of 1 to 16 (standard deviation of the ratio: 26%, outliers of a
 /// noisy machine not in the fit). Panels were fitted so, too, for each instruction set a vector and a weight were then set
-/// by hand as the loop became faster, a little above what a quiet machine takes. The dense constants are read off times of
+/// by hand as the loop became faster and shared its loads, from single runs. The slope of lookups that come from memory is by hand,
+/// too. The dense constants are read off times of
 /// the same layers. The rest is carried over to the other instruction sets.
 fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
     if !format.runs_on(isa) {

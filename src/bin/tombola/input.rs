@@ -20,7 +20,7 @@ pub(crate) struct Input {
     /// Prune what the masks leave: magnitude:0.8 (each layer), global:0.8 (all together), quantile:0.8 (the lecture's), 2:4 (any N:M),
     /// block:16x1:0.8 and global-block:16x1:0.8 (ROWSxCOLUMNS, :l1 or :max behind them for another norm than l2), fan-in:0.8 or
     /// neurons:0.5.
-    #[arg(long, value_name = "CRITERION:SPARSITY")]
+    #[arg(long, value_name = "CRITERION")]
     prune: Option<Criterion>,
     /// The layers to take, first to last, and no others.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
