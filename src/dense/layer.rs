@@ -251,11 +251,14 @@ fn dense_gradient(evidence: Evidence<'_>, shape: (usize, usize), row: usize, gra
     let rows = gradient.len() / inputs;
     for (index, tile) in evidence.tiles.iter().enumerate() {
         let delta = matrix(of(tile, evidence.delta, out), tile.width, true);
-        let input = matrix(of(tile, evidence.input, inputs), tile.width, true);
         let samples = tile.samples.len();
+        let input = match evidence.rows {
+            Some(rows) => matrix(&rows[tile.samples.start * inputs..][..samples * inputs], samples, false),
+            None => matrix(of(tile, evidence.input, inputs), tile.width, true).slice_move(s![..samples, ..]),
+        };
         let delta = delta.slice_move(s![..samples, row..row + rows]).reversed_axes();
         let target = matrix_mut(gradient, rows, false);
-        gemm_into(target, index > 0, delta, input.slice(s![..samples, ..]));
+        gemm_into(target, index > 0, delta, input);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Forward, loss and backward.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1};
 
 use super::layer::Layer;
 use super::{DenseMlp, Samples};
@@ -50,7 +50,13 @@ pub(super) struct Evidence<'a> {
     pub(super) delta: &'a [f32],
     /// The layer's input, `[in, samples]` in each tile.
     pub(super) input: &'a [f32],
+    /// The same as `[samples, in]`, if it is the network's and [the batch small](FEW).
+    pub(super) rows: Option<&'a [f32]>,
 }
+
+/// Samples up to which the gradient by a dense layer's weights is faster from rows of samples, which faer reads as they are,
+/// than from rows of features, which it has to pack. (Of more samples it packs either.)
+const FEW: usize = 128;
 
 /// The buffers of a training step. Activations are feature-major, in tiles that follow each other: tiles as wide as sparse
 /// kernels take them if any layer is sparse, else one for the whole batch. Either way dense products are the fastest so.
@@ -67,6 +73,8 @@ pub(super) struct Pass {
     room: usize,
     /// The input, then each layer's output.
     activations: Vec<Buffer>,
+    /// The input of [a small batch](FEW) once more, as `[samples, features]`.
+    rows: Buffer,
     /// What each layer's activation was applied to, where its derivative cannot do without.
     sums: Vec<Buffer>,
     /// The gradient by a layer's output and by its input.
@@ -86,6 +94,7 @@ impl Pass {
             lanes: 0,
             room: 0,
             activations: Vec::new(),
+            rows: Buffer::new(0),
             sums: layers.iter().map(|_| Buffer::new(0)).collect(),
             deltas: [Buffer::new(0), Buffer::new(0)],
         }
@@ -131,6 +140,14 @@ impl Pass {
             }
             rest = after;
         }
+        if batch <= FEW {
+            if self.rows.as_slice().len() < batch * features {
+                self.rows = Buffer::new(batch * features);
+            }
+            for (row, &index) in self.rows.as_mut_slice().chunks_exact_mut(features).zip(indices) {
+                ArrayViewMut1::from(row).assign(&samples.x.row(index));
+            }
+        }
     }
 
     /// Forward and backward for the batch that was loaded: returns the mean loss, and shows each layer, last to first, what
@@ -158,7 +175,8 @@ impl Pass {
             if index > 0 {
                 layer.backward(&self.tiles, delta, &mut by_input.as_mut_slice()[..self.lanes * inputs]);
             }
-            take(index, layer, Evidence { tiles: &self.tiles, delta, input });
+            let rows = (index == 0 && self.labels.len() <= FEW).then(|| self.rows.as_slice());
+            take(index, layer, Evidence { tiles: &self.tiles, delta, input, rows });
             self.deltas.swap(0, 1);
         }
         loss

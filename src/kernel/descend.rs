@@ -1,6 +1,6 @@
 //! Steps of gradient descent.
 
-use super::vector::{load, store};
+use super::vector::{MAX_LANES, spread};
 use super::{Task, Vector};
 use crate::Mask;
 
@@ -74,32 +74,67 @@ unsafe fn each<V: Vector>(
     kept: impl Fn(usize) -> u64,
 ) {
     let len = values.len();
-    for at in (0..len).step_by(V::LANES) {
-        let lanes = (len - at).min(V::LANES);
-        // SAFETY: the caller's promises; the lanes lie in the slices.
+    let whole = len / V::LANES * V::LANES;
+    // SAFETY: the caller's promises; `at` and the lanes from there lie in the slices, or in the padded parts of them.
+    unsafe {
+        for at in (0..whole).step_by(V::LANES) {
+            let gradient = V::load(gradient, at).keep(kept(at));
+            let square = if rule.has_squares() { V::load(second, at) } else { V::splat(0.0) };
+            let [value, mean, square] = rule.step(V::load(values, at), V::load(first, at), square, gradient);
+            value.keep(kept(at)).store(values, at);
+            mean.store(first, at);
+            if rule.has_squares() {
+                square.store(second, at);
+            }
+        }
+        if whole < len {
+            let parts = [&*values, first, second, gradient].map(|part| padded(&part[whole..]));
+            let [value, mean, square, gradient] = parts.map(|part| V::load(&part, 0));
+            let stepped = rule.step(value, mean, square, gradient.keep(kept(whole)));
+            let [value, mean, square] = stepped;
+            for (part, x) in [(values, value.keep(kept(whole))), (first, mean), (second, square)] {
+                part[whole..].copy_from_slice(&spread(x)[..len - whole]);
+            }
+        }
+    }
+}
+
+/// The values, and 0 in the lanes beyond.
+fn padded(values: &[f32]) -> [f32; MAX_LANES] {
+    let mut padded = [0.0; MAX_LANES];
+    padded[..values.len()].copy_from_slice(values);
+    padded
+}
+
+impl Rule {
+    /// Whether a step has to do with the mean of the square.
+    fn has_squares(self) -> bool {
+        matches!(self, Self::Adam { .. })
+    }
+
+    /// What becomes of a value, the mean of its gradient (or its velocity), and the mean of the square.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`.
+    #[inline(always)]
+    unsafe fn step<V: Vector>(self, value: V, mean: V, square: V, gradient: V) -> [V; 3] {
+        // SAFETY: the caller's promise.
         unsafe {
-            let kept = kept(at);
-            let value: V = load(values, at, lanes, 0.0);
-            let mean: V = load(first, at, lanes, 0.0);
-            let gradient: V = load::<V>(gradient, at, lanes, 0.0).keep(kept);
-            let (value, mean) = match rule {
-                Rule::Sgd { rate, momentum } => {
+            match self {
+                Self::Sgd { rate, momentum } => {
                     let velocity = flush(mean.mul_add(V::splat(momentum), gradient));
-                    (velocity.mul_add(V::splat(-rate), value), velocity)
+                    [velocity.mul_add(V::splat(-rate), value), velocity, square]
                 }
-                Rule::Adam { rate, scale } => {
-                    let [keep, keep_square] = Rule::BETA;
+                Self::Adam { rate, scale } => {
+                    let [keep, keep_square] = Self::BETA;
                     let mean = flush(gradient.sub(mean).mul_add(V::splat(1.0 - keep), mean));
-                    let square = load::<V>(second, at, lanes, 0.0).mul(V::splat(keep_square));
+                    let square = square.mul(V::splat(keep_square));
                     let square = gradient.mul(V::splat(1.0 - keep_square)).mul_add(gradient, square);
-                    let square = flush(square);
-                    store(square, second, at, lanes);
-                    let divisor = square.sqrt().mul_add(V::splat(scale), V::splat(Rule::EPSILON));
-                    (value.sub(mean.mul(V::splat(rate)).div(divisor)), mean)
+                    let square = square.if_below(V::splat(NOTHING), V::splat(0.0), square);
+                    let divisor = square.sqrt().mul_add(V::splat(scale), V::splat(Self::EPSILON));
+                    [value.sub(mean.mul(V::splat(rate)).div(divisor)), mean, square]
                 }
-            };
-            store(value.keep(kept), values, at, lanes);
-            store(mean, first, at, lanes);
+            }
         }
     }
 }
