@@ -59,6 +59,8 @@ impl Comparison {
         let picked = mlp.plan(batch);
         let mut plans = vec![picked.clone()];
         let others = Format::ALL.into_iter().filter_map(|format| Plan::uniform(mlp, batch, format).ok());
+        // Not where a layer has no chance in the format.
+        let others = others.filter(|plan| plan.total().is_finite());
         for plan in others.chain([Plan::measured(mlp, batch)]) {
             if plans.iter().all(|other| !other.choices().eq(plan.choices())) {
                 plans.push(plan);

@@ -18,6 +18,8 @@ pub enum Format {
     Csr,
     /// [`LookupMatrix`](crate::format::LookupMatrix).
     Lookup,
+    /// [`NmMatrix`](crate::format::NmMatrix): planned where a layer [fits](crate::format::NmMatrix::fit).
+    Nm,
     /// [`PanelMatrix`](crate::format::PanelMatrix).
     Panel,
     /// A dense matrix with zeros, multiplied by faer (feature `dense`): for masks that keep too much.
@@ -26,12 +28,12 @@ pub enum Format {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Csr, Self::Lookup, Self::Panel, Self::Dense];
+    pub const ALL: [Self; 5] = [Self::Csr, Self::Lookup, Self::Nm, Self::Panel, Self::Dense];
 
     /// The layout of activations that its kernels work on.
     pub(crate) fn layout(self) -> Layout {
         match self {
-            Self::Csr | Self::Lookup => Layout::Rows,
+            Self::Csr | Self::Lookup | Self::Nm => Layout::Rows,
             Self::Panel => Layout::Tiles,
             Self::Dense => Layout::Batch,
         }
@@ -41,7 +43,7 @@ impl Format {
     pub(crate) fn runs_on(self, isa: Isa) -> bool {
         match self {
             Self::Csr | Self::Panel => true,
-            Self::Lookup => isa != Isa::portable(),
+            Self::Lookup | Self::Nm => isa != Isa::portable(),
             Self::Dense => cfg!(feature = "dense"),
         }
     }
@@ -85,6 +87,7 @@ impl fmt::Display for Choice {
         match format {
             Format::Csr => write!(f, "spmv_csr_{isa}_f32"),
             Format::Lookup => write!(f, "spmv_lookup_{isa}_f32"),
+            Format::Nm => write!(f, "spmv_nm_{isa}_f32"),
             Format::Panel => write!(f, "spmm_panel_{isa}_f32"),
             Format::Dense => write!(f, "gemm_faer_f32"),
         }
@@ -297,6 +300,8 @@ pub(crate) struct Profile {
     pub(crate) kept: usize,
     /// Loads of activations that a batch needs for each kept weight: 1, or less where rows share columns.
     pub(crate) loads: f64,
+    /// Slots of all rows in the N:M pattern that the layer fits, if it does.
+    pub(crate) slots: Option<usize>,
 }
 
 /// By how much a sparse format must be expected to win over the dense product: the model knows neither well enough to
@@ -315,19 +320,27 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
     }
     let (kept, lanes, samples) = (layer.kept as f64, isa.lanes(), batch as f64);
     let portable = isa == Isa::portable();
+    // What weights take on their way from beyond the second-level cache, and from memory.
+    let far = |weights: f64| 0.14 * (weights - 1e5).max(0.0) + 0.2 * (weights - 6e5).max(0.0);
     let nanoseconds = match format {
         Format::Csr => samples * (0.5 * kept + 2.0 * layer.out as f64),
         Format::Lookup => {
-            // A pass over the weights serves a group of samples; those beyond the second-level cache come from the third, and
-            // those beyond what a layer can hope to have of that, from memory.
+            // A pass over the weights serves a group of samples.
             let groups = batch.div_ceil(isa.lookup_samples()) as f64;
             let narrower = 16.0 / lanes as f64;
-            let far = 0.14 * (kept - 1e5).max(0.0) + 0.2 * (kept - 6e5).max(0.0);
             // Panels are the wider, the fewer entries their rows have: so the root.
             let chunks = layer.out.div_ceil(lanes) as f64;
             let cells = (kept * chunks * layer.inputs.div_ceil(2 * lanes) as f64).sqrt();
-            let weights = narrower * groups * (0.027 * kept + far);
+            let weights = narrower * groups * (0.027 * kept + far(kept));
             weights + cells * (0.2 * groups + 0.34 * samples) + 38.0 / narrower * chunks * samples
+        }
+        Format::Nm => {
+            let Some(slots) = layer.slots else { return f64::INFINITY };
+            let (slots, groups) = (slots as f64, batch.div_ceil(isa.lookup_samples()) as f64);
+            let narrower = 16.0 / lanes as f64;
+            let chunks = layer.out.div_ceil(lanes) as f64;
+            let weights = narrower * slots * (0.027 * groups + 0.06 * (samples - groups));
+            weights + 0.9 * narrower * groups * far(slots) + 38.0 / narrower * chunks * samples
         }
         Format::Panel => {
             // Per kept weight, its broadcast and the vectors of the tile, as many of which as no other row has loaded already; per group of rows in a panel, its sums, which

@@ -7,7 +7,7 @@ use ndarray::{Array2, array};
 use proptest::prelude::*;
 use sprs::CsMatI;
 use tombola::csr::{self, Csr};
-use tombola::format::{CsrMatrix, LookupMatrix, PanelMatrix};
+use tombola::format::{CsrMatrix, LookupMatrix, Nm, NmMatrix, PanelMatrix};
 use tombola::{ErrorKind, Mask};
 
 #[test]
@@ -97,6 +97,7 @@ fn widths_are_checked() {
     }
     for lanes in [0, 2, 5, 32, usize::MAX] {
         assert_eq!(LookupMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
+        assert_eq!(NmMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
     }
     assert_eq!(PanelMatrix::new(&matrix, 65_536).unwrap().to_csr(), *matrix.csr());
 }
@@ -127,6 +128,32 @@ fn rows_that_share_columns_are_given_back() {
             }
         }
     }
+}
+
+/// N:M is recognised, in the smallest groups that it fits, and takes the bytes that are promised.
+#[test]
+fn n_of_every_m_is_recognised() {
+    let weight = noise_matrix(96, 320, 5);
+    let matrix = |mask: &Mask| CsrMatrix::new(mask.apply(weight.view()).unwrap()).unwrap();
+    for (n, m, bytes) in [(2, 4, 4.25), (1, 4, 4.25), (4, 8, 4.4), (2, 8, 4.4), (5, 16, 4.52), (2, 32, 4.8)] {
+        let matrix = matrix(&Mask::n_of_m(weight.view(), n, m).unwrap());
+        assert_eq!(NmMatrix::fit(&matrix), Some(Nm { n, m }));
+        let packed = NmMatrix::new(&matrix, 16).unwrap();
+        assert_eq!((packed.pattern(), packed.shape()), (Nm { n, m }, (96, 320)));
+        let found = packed.bytes() as f64 / matrix.kept() as f64;
+        assert!((found - bytes).abs() < 0.01, "{n}:{m}: {found} bytes a weight");
+    }
+    // A few that are missing do not hide it; what has no such order, and what has nothing or all, is none.
+    let mask = Mask::n_of_m(weight.view(), 2, 4).unwrap();
+    let fewer = Mask::from_fn((96, 320), |row, column| {
+        (row + column) % 10 > 0 && mask.get(row, column) == Some(true)
+    });
+    assert_eq!(NmMatrix::fit(&matrix(&fewer)), Some(Nm { n: 2, m: 4 }));
+    for sparsity in [0.5, 0.8, 0.95] {
+        assert_eq!(NmMatrix::fit(&matrix(&Mask::random((96, 320), sparsity, 1).unwrap())), None);
+    }
+    assert_eq!(NmMatrix::fit(&matrix(&Mask::all((96, 320)))), None);
+    assert_eq!(NmMatrix::fit(&CsrMatrix::new(CsMatI::zero((96, 320))).unwrap()), None);
 }
 
 /// What rows share is held once.
@@ -179,6 +206,7 @@ proptest! {
         prop_assert!(same(PanelMatrix::new(&matrix, width).unwrap().to_csr()));
         for lanes in [4, 8, 16] {
             prop_assert!(same(LookupMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
+            prop_assert!(same(NmMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
         }
     }
 }

@@ -144,3 +144,25 @@ fn a_comparison_has_every_way() {
         assert!(comparison.regret() >= 1.0 && comparison.dense().best() >= best);
     }
 }
+
+#[test]
+fn a_mask_is_planned_by_what_it_is() {
+    for isa in isas() {
+        let layer = |mask: &Mask| {
+            let weight = noise_matrix(1024, 1024, 1);
+            SparseLinear::with_isa(mask.apply(weight.view()).unwrap(), None, Activation::Identity, isa)
+                .unwrap()
+        };
+        // However it was made.
+        let every = Mask::from_fn((1024, 1024), |row, column| (column % 8).abs_diff(row % 7) < 2);
+        let random = Mask::random((1024, 1024), 0.75, 1).unwrap();
+        let first =
+            |mask: &Mask| SparseMlp::new(vec![layer(mask)]).unwrap().plan(1).choices().next().unwrap().format;
+        // Without lookups, in whatever is left.
+        if isa == Isa::portable() {
+            assert_ne!(first(&every), Format::Nm);
+        } else {
+            assert_eq!([first(&every), first(&random)], [Format::Nm, Format::Lookup], "{isa}");
+        }
+    }
+}

@@ -5,12 +5,14 @@
 //! |---|---|---|
 //! | [`CsrMatrix`] | single samples on CPUs without AVX2 | 8, and 4 a row |
 //! | [`LookupMatrix`] | single samples and small batches | 7 to 9 at 80 to 95%, with padding and tail |
+//! | [`NmMatrix`] | the same, where every M columns of a row keep N | 4.25 for 2:4, up to 4.7 for others |
 //! | [`PanelMatrix`] | batches | 4.5 to 6, and 36 for each four rows in each panel |
 //! | `Pattern` | training: the places alone, as values change | 4, and 4 a row in each panel |
 
 mod csr;
 mod grouping;
 mod lookup;
+mod nm;
 mod panel;
 #[cfg(feature = "dense")]
 mod pattern;
@@ -20,6 +22,8 @@ use sprs::CsMatI;
 pub use csr::CsrMatrix;
 pub use lookup::LookupMatrix;
 pub(crate) use lookup::MAX_TABLES;
+pub(crate) use nm::BLOCK as NM_BLOCK;
+pub use nm::{Nm, NmMatrix};
 pub use panel::{BAND_ROWS, PANEL_ROWS, PanelMatrix};
 #[cfg(feature = "dense")]
 pub(crate) use pattern::Pattern;

@@ -178,6 +178,25 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn shift(index: __m256i, bits: u32) -> __m256i {
+        // SAFETY: see `splat`.
+        unsafe { _mm256_srlv_epi32(index, _mm256_set1_epi32(bits as i32)) }
+    }
+
+    #[inline(always)]
+    unsafe fn repeat(memory: &[f32], at: usize, count: usize) -> Self {
+        debug_assert!(at + count.min(LANES) <= memory.len());
+        // SAFETY: the caller promises that so many floats lie in `memory`.
+        unsafe {
+            let memory = memory.as_ptr().add(at);
+            Self(match count {
+                4 => _mm256_broadcast_ps(&*memory.cast()),
+                _ => _mm256_loadu_ps(memory),
+            })
+        }
+    }
+
+    #[inline(always)]
     unsafe fn lookup<const T: usize>(table: &[Self; T], index: __m256i) -> Self {
         // A permutation looks at three bits; each bit above them, moved to the sign, chooses between two halves.
         // SAFETY: see `splat`.

@@ -195,6 +195,26 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn shift(index: __m512i, bits: u32) -> __m512i {
+        // SAFETY: see `splat`.
+        unsafe { _mm512_srlv_epi32(index, _mm512_set1_epi32(bits as i32)) }
+    }
+
+    #[inline(always)]
+    unsafe fn repeat(memory: &[f32], at: usize, count: usize) -> Self {
+        debug_assert!(at + count.min(LANES) <= memory.len());
+        // SAFETY: the caller promises that so many floats lie in `memory`.
+        unsafe {
+            let memory = memory.as_ptr().add(at);
+            Self(match count {
+                4 => repeat_four(memory),
+                8 => _mm512_castpd_ps(_mm512_broadcast_f64x4(_mm256_loadu_pd(memory.cast()))),
+                _ => _mm512_loadu_ps(memory),
+            })
+        }
+    }
+
+    #[inline(always)]
     unsafe fn lookup<const T: usize>(table: &[Self; T], index: __m512i) -> Self {
         // A permutation of two vectors looks at five bits of each lane; the bits above choose between such pairs.
         // SAFETY: see `splat`.
@@ -202,6 +222,7 @@ impl Vector for Lanes {
             let pair = |pair: usize| _mm512_permutex2var_ps(table[2 * pair].0, index, table[2 * pair + 1].0);
             let by_bit = |bit: i32| _mm512_test_epi32_mask(index, _mm512_set1_epi32(1 << bit));
             Self(match T {
+                1 => _mm512_permutexvar_ps(index, table[0].0),
                 2 => pair(0),
                 4 => _mm512_mask_blend_ps(by_bit(5), pair(0), pair(1)),
                 _ => {

@@ -1,7 +1,7 @@
 //! The inner loops, and the only `unsafe` code of the crate.
 //!
 //! Each algorithm is written once, as a [`Task`] over the small [`Vector`] trait: `spmm_panel` for batches,
-//! `spmv_lookup` for a few samples, `spmv_csr` for one, `transpose` between the caller's layout and the kernels', and
+//! `spmv_lookup` for a few samples, `spmv_nm` for the same where every M columns keep N, `spmv_csr` for one, `transpose` between the caller's layout and the kernels', and
 //! `activate` for what comes after; `roof` for what they are held against. Training has `spmm_pattern` and `sddmm` for
 //! sparse layers, `derive` for the derivatives of activations, and `descend` for the optimizer. (The dense product is
 //! faer's: `gemm`.) An
@@ -46,6 +46,7 @@ mod spmm_panel;
 mod spmm_pattern;
 mod spmv_csr;
 mod spmv_lookup;
+mod spmv_nm;
 mod transpose;
 mod vector;
 
@@ -65,5 +66,6 @@ pub(crate) use spmm_panel::SpmmPanel;
 pub(crate) use spmm_pattern::SpmmPattern;
 pub(crate) use spmv_csr::SpmvCsr;
 pub(crate) use spmv_lookup::SpmvLookup;
+pub(crate) use spmv_nm::SpmvNm;
 pub(crate) use transpose::{RowsToTile, TileToFeatures, TileToRows};
 use vector::{Task, Vector};

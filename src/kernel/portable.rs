@@ -131,6 +131,17 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn shift(index: [u32; LANES], bits: u32) -> [u32; LANES] {
+        index.map(|word| word >> bits)
+    }
+
+    #[inline(always)]
+    unsafe fn repeat(memory: &[f32], at: usize, count: usize) -> Self {
+        let memory = &memory[at..at + count.min(LANES)];
+        Self(std::array::from_fn(|lane| memory[lane % count]))
+    }
+
+    #[inline(always)]
     unsafe fn lookup<const T: usize>(table: &[Self; T], index: [u32; LANES]) -> Self {
         Self(index.map(|word| {
             let column = word as usize % (T * LANES);

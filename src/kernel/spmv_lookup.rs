@@ -2,7 +2,7 @@
 
 use super::activate::fused;
 use super::spmv_csr::dot;
-use super::vector::MAX_LANES;
+use super::vector::{MAX_LANES, spread};
 use super::{SpmvCsr, Task, Vector};
 use crate::Activation;
 use crate::format::{CsrMatrix, LookupMatrix};
@@ -219,29 +219,65 @@ impl SpmvLookup<'_> {
                     }
                     sums = V::load(&lanes, 0);
                 }
-                if let (Some(row), true) = (self.matrix.chunks()[index].neighbours, sums.all_finite()) {
-                    let sums = sums.add(V::load(self.bias, row));
-                    let y = match self.activation {
-                        Activation::Relu => sums.relu(),
-                        _ => sums,
-                    };
-                    y.store(self.y, sample * self.y_stride + row);
-                    continue;
-                }
-                let mut lanes = [0.0; MAX_LANES];
-                sums.store(&mut lanes, 0);
-                for (lane, sum) in lanes.into_iter().enumerate().take(V::LANES) {
-                    let row = V::read(self.matrix.rows(), first + lane);
-                    if row == u32::MAX {
-                        break;
-                    }
-                    let row = row as usize;
-                    let bias = V::read(self.bias, row);
-                    let exact = !sum.is_finite();
-                    let sum = if exact { SpmvCsr::row::<V>(self.exact, row, bias, x) } else { sum + bias };
-                    self.y[sample * self.y_stride + row] = fused(self.activation, sum);
-                }
+                let rows = match self.matrix.chunks()[index].neighbours {
+                    Some(row) => Rows::From(row),
+                    None => Rows::Of(&self.matrix.rows()[first..first + V::LANES]),
+                };
+                let y = self.y.get_unchecked_mut(sample * self.y_stride..);
+                finish(sums, rows, self.exact, self.bias, self.activation, x, y);
             }
+        }
+    }
+}
+
+/// The rows that the lanes of a vector are the sums of.
+pub(super) enum Rows<'a> {
+    /// Neighbours from this one on, as many as there are.
+    From(usize),
+    /// One a lane, up to the first `u32::MAX`.
+    Of(&'a [u32]),
+}
+
+/// Adds the bias to the sums of some rows, applies the activation, and writes them where they belong. A sum that is not
+/// finite is done again from the CSR.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`; the matrix has the rows that are named, and `bias`, `x` and `y` are of its shape.
+#[inline(always)]
+pub(super) unsafe fn finish<V: Vector>(
+    sums: V,
+    rows: Rows<'_>,
+    exact: &CsrMatrix,
+    bias: &[f32],
+    activation: Activation,
+    x: &[f32],
+    y: &mut [f32],
+) {
+    // SAFETY: the caller's promises; the lanes of neighbours that are all there lie in `bias` and `y`, and no vector has more
+    // than `MAX_LANES` lanes.
+    unsafe {
+        if let Rows::From(row) = rows
+            && row + V::LANES <= bias.len()
+            && sums.all_finite()
+        {
+            let sums = sums.add(V::load(bias, row));
+            let value = match activation {
+                Activation::Relu => sums.relu(),
+                _ => sums,
+            };
+            return value.store(y, row);
+        }
+        for (lane, sum) in spread(sums).into_iter().enumerate().take(V::LANES) {
+            let row = match rows {
+                Rows::From(row) => row + lane,
+                Rows::Of(rows) => rows[lane] as usize,
+            };
+            if row >= bias.len() {
+                break;
+            }
+            let bias = V::read(bias, row);
+            let sum = if sum.is_finite() { sum + bias } else { SpmvCsr::row::<V>(exact, row, bias, x) };
+            y[row] = fused(activation, sum);
         }
     }
 }

@@ -139,7 +139,20 @@ pub(crate) trait Vector: Copy {
     /// See [`splat`](Self::splat).
     unsafe fn next_index<const BITS: u32>(index: Self::Index) -> Self::Index;
 
-    /// In each lane, the lane that its index numbers of a table of `T` vectors: 2, 4 or 8.
+    /// The number that follows after some bits of each lane.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    unsafe fn shift(index: Self::Index, bits: u32) -> Self::Index;
+
+    /// `memory[at..at + count]`, again and again, where `count` is a power of two from 4 on; of more than a vector, the first of
+    /// them.
+    ///
+    /// # Safety
+    /// `at + count.min(LANES) <= memory.len()`.
+    unsafe fn repeat(memory: &[f32], at: usize, count: usize) -> Self;
+
+    /// In each lane, the lane that its index numbers of a table of `T` vectors: 1, 2, 4 or 8.
     ///
     /// # Safety
     /// See [`splat`](Self::splat).

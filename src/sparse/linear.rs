@@ -10,8 +10,8 @@ use ndarray::{Array2, ArrayViewMut2};
 use super::join;
 use super::tile::Tile;
 use crate::csr::{self, Csr};
-use crate::format::{CsrMatrix, LookupMatrix, PanelMatrix};
-use crate::kernel::{Activate, SpmmPanel, SpmvCsr, SpmvLookup, is_fused};
+use crate::format::{CsrMatrix, LookupMatrix, NmMatrix, PanelMatrix};
+use crate::kernel::{Activate, SpmmPanel, SpmvCsr, SpmvLookup, SpmvNm, is_fused};
 #[cfg(feature = "dense")]
 use crate::kernel::{finish, gemm};
 use crate::plan::{Format, Profile};
@@ -30,9 +30,10 @@ pub struct SparseLinear {
     activation: Activation,
     isa: Isa,
     /// What the plan asks for of the mask.
-    loads: OnceLock<f64>,
+    profile: OnceLock<Profile>,
     panels: OnceLock<PanelMatrix>,
     lookup: OnceLock<LookupMatrix>,
+    nm: OnceLock<NmMatrix>,
     /// `[out, in]`, row-major.
     #[cfg(feature = "dense")]
     dense: OnceLock<Array2<f32>>,
@@ -76,9 +77,10 @@ impl SparseLinear {
             bias,
             activation,
             isa,
-            loads: OnceLock::new(),
+            profile: OnceLock::new(),
             panels: OnceLock::new(),
             lookup: OnceLock::new(),
+            nm: OnceLock::new(),
             #[cfg(feature = "dense")]
             dense: OnceLock::new(),
             #[cfg(feature = "dense")]
@@ -132,6 +134,7 @@ impl SparseLinear {
         let weights = match format {
             Format::Csr => csr::bytes(self.csr()),
             Format::Lookup => self.lookup().bytes(),
+            Format::Nm => self.nm().bytes(),
             Format::Panel => self.panels().bytes(),
             Format::Dense => return self.dense_bytes(),
         };
@@ -139,9 +142,12 @@ impl SparseLinear {
     }
 
     pub(super) fn profile(&self) -> Profile {
-        let (out, inputs) = self.shape();
-        let loads = *self.loads.get_or_init(|| PanelMatrix::loads(&self.matrix, self.panel_width()));
-        Profile { out, inputs, kept: self.kept(), loads }
+        *self.profile.get_or_init(|| {
+            let (out, inputs) = self.shape();
+            let loads = PanelMatrix::loads(&self.matrix, self.panel_width());
+            let slots = NmMatrix::fit(&self.matrix).map(|nm| out * nm.slots(inputs));
+            Profile { out, inputs, kept: self.kept(), loads, slots }
+        })
     }
 
     /// Packs the weights in a format, if that has not been done.
@@ -150,6 +156,9 @@ impl SparseLinear {
             Format::Csr => {}
             Format::Lookup => {
                 self.lookup();
+            }
+            Format::Nm => {
+                self.nm();
             }
             Format::Panel => {
                 self.panels();
@@ -182,6 +191,13 @@ impl SparseLinear {
         })
     }
 
+    fn nm(&self) -> &NmMatrix {
+        self.nm.get_or_init(|| {
+            NmMatrix::new(&self.matrix, self.isa.lanes())
+                .unwrap_or_else(|error| unreachable!("vectors have so many lanes: {error}"))
+        })
+    }
+
     /// The layer on a few samples, side by side: `x` and `y` are `[samples, stride]`, with a stride that both can be
     /// read to in whole panels of a lookup.
     pub(super) fn forward_rows(
@@ -193,10 +209,14 @@ impl SparseLinear {
         y: &mut [f32],
     ) {
         let (out, activation, bias) = (self.shape().0, self.activation, self.bias_slice());
+        let (exact, x_stride, y_stride) = (&self.matrix, stride, stride);
         match format {
+            Format::Nm => {
+                let matrix = self.nm();
+                self.isa.run(SpmvNm { matrix, exact, bias, activation, samples, x, x_stride, y, y_stride });
+            }
             Format::Lookup => {
-                let (matrix, exact) = (self.lookup(), &self.matrix);
-                let (x_stride, y_stride) = (stride, stride);
+                let matrix = self.lookup();
                 self.isa.run(SpmvLookup {
                     matrix,
                     exact,
