@@ -31,7 +31,7 @@ impl Mask {
     /// # Errors
     /// When the shapes differ, or a dimension or the count of kept weights does not fit 32 bits.
     pub fn apply(&self, weight: ArrayView2<'_, f32>) -> Result<Csr> {
-        let (pointers, columns) = self.structure(weight.dim())?;
+        let (pointers, columns) = self.places(weight.dim())?;
         let mut values = Vec::with_capacity(columns.len());
         for (row, weights) in weight.rows().into_iter().enumerate() {
             values.extend(self.row(row).map(|column| weights[column]));
@@ -45,7 +45,7 @@ impl Mask {
         if !weight.is_standard_layout() {
             return self.apply(weight.view());
         }
-        let (pointers, columns) = self.structure(weight.dim())?;
+        let (pointers, columns) = self.places(weight.dim())?;
         let width = weight.ncols();
         let (mut values, start) = weight.into_raw_vec_and_offset();
         values.drain(..start.unwrap_or(0));
@@ -61,7 +61,7 @@ impl Mask {
     }
 
     /// Row pointers and columns of what is kept of a weight of a shape.
-    fn structure(&self, shape: (usize, usize)) -> Result<(Vec<u32>, Vec<u32>)> {
+    fn places(&self, shape: (usize, usize)) -> Result<(Vec<u32>, Vec<u32>)> {
         self.check_shape(APPLY, "weight", shape)?;
         let (rows, columns) = self.shape();
         let kept = self.kept();

@@ -30,7 +30,7 @@ fn inspect_says_what_a_file_holds() {
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert!(text.contains("ticket.safetensors: 1 layer, 120 of 1200 weights (10.0%)"), "{text}");
     assert_eq!(lines[3][..5], ["layers.0", "30×40", "120", "10.0%", "10.0%"], "{text}");
-    assert_eq!(lines[3][12..14], ["4920", "1204"], "{text}");
+    assert_eq!(lines[3][12..15], ["unstructured", "4920", "1204"], "{text}");
     assert!(lines[6][0] == "layers.0" && lines[6][1].starts_with("spmm_panel_"), "{text}");
 }
 

@@ -268,8 +268,12 @@ fn what_makes_no_sense_is_refused() {
             "rewind: expected initial or iteration:N with the method snip, found fine-tune:5",
         ),
         (
+            Recipe { pattern: mask::Pattern::FanIn, method: snip, ..recipe() },
+            "pattern: expected unstructured, where masks are not found by magnitude, found fan-in",
+        ),
+        (
             Recipe { pattern: mask::Pattern::FanIn, scope: Scope::Global, ..recipe() },
-            "pattern: expected unstructured, where masks are not found by magnitude, layer by layer, found fan-in",
+            "pattern: expected unstructured or blocks, where layers share a ranking, found fan-in",
         ),
         (
             Recipe { controls: vec![Control::SignOnly; 2], ..recipe() },

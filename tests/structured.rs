@@ -138,6 +138,58 @@ fn neurons_go_with_what_reads_them() {
     assert_eq!(least.iter().map(Mask::kept).collect::<Vec<_>>(), [2, 1, 5]);
 }
 
+/// What a mask is, it is by whatever way it came about.
+#[test]
+fn structure_is_recognised() {
+    let weight = noise_matrix(67, 96, 1);
+    let blocks = |text: &str| Mask::blocks(weight.view(), block(text), 0.6).unwrap();
+    let all = Mask::all((67, 96));
+    for (mask, expected) in [
+        (all.clone(), "dense"),
+        (Mask::none((67, 96)), "empty"),
+        (Mask::from_fn((67, 96), |row, column| row % 3 == 0 && column % 7 == 2), "neurons 23×14"),
+        (blocks("16x1"), "blocks 16×1"),
+        (blocks("4x1"), "blocks 4×1"),
+        (blocks("8x8"), "blocks 8×8"),
+        (blocks("1x4"), "blocks 1×4"),
+        (Mask::n_of_m(weight.view(), 2, 4).unwrap(), "2:4"),
+        (Mask::n_of_m(weight.view(), 5, 16).unwrap(), "5:16"),
+        (Mask::fan_in(weight.view(), 9).unwrap(), "fan-in 9"),
+        (Mask::magnitude(weight.view(), 0.7).unwrap(), "unstructured"),
+        // One row says nothing about the others; a matrix narrower than a group, nothing about groups.
+        (Mask::random((1, 50), 0.5, 1).unwrap(), "unstructured"),
+        (Mask::from_fn((3, 3), |row, column| (row + column) % 3 == 0), "fan-in 1"),
+    ] {
+        assert_eq!(mask.structure().to_string(), expected);
+        let broken = Mask::from_fn(mask.shape(), |row, column| {
+            mask.get(row, column) == Some(true) && (row, column) != (66, mask.row(66).next().unwrap_or(0))
+        });
+        if mask.shape() == (67, 96) && mask.kept() > 0 {
+            assert_eq!(broken.structure().to_string(), "unstructured", "{expected}, but for one weight");
+        }
+    }
+}
+
+#[test]
+fn layers_share_a_ranking_of_blocks() {
+    let weights = [noise_matrix(48, 64, 1), 0.1 * noise_matrix(32, 48, 2)];
+    let masks = weights.each_ref().map(|weight| Mask::all(weight.dim()));
+    let layers: Vec<_> = weights.iter().map(|weight| weight.view()).zip(&masks).collect();
+    let pattern: Pattern = "16x1".parse().unwrap();
+    let found = pattern.masks_global(&layers, 1600).unwrap();
+    assert_eq!(found.iter().map(Mask::kept).sum::<usize>(), 1600);
+    assert_eq!(found[1].kept(), 0, "the small weights of the second layer go first");
+    assert_eq!(found[0].structure().to_string(), "blocks 16×1");
+    let found = Pattern::Unstructured.masks_global(&layers, 1600).unwrap();
+    let views: Vec<_> = weights.iter().map(|weight| weight.view()).collect();
+    assert_eq!(found, Mask::magnitude_within_global(&masks, &views, 1600).unwrap());
+    for pattern in [Pattern::OfEvery(4), Pattern::FanIn, Pattern::Neurons] {
+        assert!(!pattern.is_global());
+        assert_eq!(pattern.masks_global(&layers, 1600).unwrap_err().kind(), ErrorKind::Value);
+    }
+    assert_eq!(pattern.masks_global(&layers, 10_000).unwrap_err().kind(), ErrorKind::Value);
+}
+
 /// A pattern keeps about as many weights as it is asked for, in its own steps.
 #[test]
 fn patterns_keep_to_a_budget() {

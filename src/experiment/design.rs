@@ -134,7 +134,11 @@ impl Design {
                 let trained = DenseMlp::from(&trained);
                 if self.recipe.pattern != Pattern::Unstructured {
                     let layers: Vec<_> = trained.weight_views().into_iter().zip(&masks).collect();
-                    return self.recipe.pattern.masks(&layers, &keep);
+                    let pattern = self.recipe.pattern;
+                    return match self.recipe.scope {
+                        Scope::LayerWise => pattern.masks(&layers, &keep),
+                        Scope::Global => pattern.masks_global(&layers, keep.iter().sum()),
+                    };
                 }
                 match self.recipe.scope {
                     Scope::LayerWise => score.masks(initial, &trained, &masks, &keep, seed),

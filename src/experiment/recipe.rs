@@ -134,8 +134,12 @@ impl Recipe {
                 Method::Iterative(score) | Method::OneShot(score) => score == Score::Magnitude,
                 _ => false,
             };
-            if !by_magnitude || self.scope == Scope::Global {
-                let expected = "unstructured, where masks are not found by magnitude, layer by layer";
+            if !by_magnitude {
+                let expected = "unstructured, where masks are not found by magnitude";
+                return fault("pattern", expected, &self.pattern);
+            }
+            if self.scope == Scope::Global && !self.pattern.is_global() {
+                let expected = "unstructured or blocks, where layers share a ranking";
                 return fault("pattern", expected, &self.pattern);
             }
         }

@@ -17,6 +17,7 @@ mod paths;
 mod pattern;
 mod random;
 mod ranking;
+mod structure;
 mod structured;
 
 use std::fmt;
@@ -27,6 +28,7 @@ pub use criterion::Criterion;
 pub use magnitude::quantile;
 pub use pattern::Pattern;
 pub use ranking::Rankable;
+pub use structure::Structure;
 pub use structured::{Block, Norm, neurons};
 
 use crate::{Error, Result};
@@ -131,7 +133,6 @@ impl Mask {
     }
 
     /// The bits of a row, which must lie in the layer: that of column `c` is bit `c % 64` of word `c / 64`.
-    #[cfg(feature = "dense")]
     pub(crate) fn row_bits(&self, row: usize) -> &[u64] {
         &self.words[row * self.row_words()..][..self.row_words()]
     }

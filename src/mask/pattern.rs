@@ -6,6 +6,7 @@ use std::str::FromStr;
 use ndarray::ArrayView2;
 
 use super::ranking::{Rank, keep_largest};
+use super::structured::keep_blocks;
 use super::{Block, Mask, Norm, neurons};
 use crate::{Error, Result};
 
@@ -29,6 +30,39 @@ pub enum Pattern {
 }
 
 impl Pattern {
+    /// Whether layers can share a ranking: of weights, or of blocks.
+    pub fn is_global(self) -> bool {
+        matches!(self, Self::Unstructured | Self::Blocks(_))
+    }
+
+    /// [`masks`](Self::masks) with one ranking over all layers, of which about `keep` weights stay.
+    ///
+    /// # Errors
+    /// As [`masks`](Self::masks), and when the pattern [has no such ranking](Self::is_global).
+    pub fn masks_global(self, layers: &[(ArrayView2<'_, f32>, &Mask)], keep: usize) -> Result<Vec<Mask>> {
+        let operation = "Pattern::masks_global";
+        let masks: Vec<&Mask> = layers.iter().map(|(_, mask)| *mask).collect();
+        let all = masks.iter().map(|mask| mask.len()).sum::<usize>();
+        if keep > all || all == 0 {
+            return Err(Error::value(operation, "keep", format!("at most {all}"), keep));
+        }
+        match self {
+            Self::Unstructured => {
+                let kept = masks.iter().map(|mask| mask.kept()).sum();
+                keep_largest(Rank::Magnitude, operation, layers, keep.min(kept))
+            }
+            Self::Blocks(block) => {
+                let of = |count: usize| (keep as f64 / all as f64 * count as f64).round_ties_even() as usize;
+                let keep = block.kept_of(operation, &masks, |count| Ok(of(count).max(1)))?;
+                keep_blocks(operation, layers, block, keep)
+            }
+            Self::OfEvery(_) | Self::FanIn | Self::Neurons => {
+                let expected = "one of weights or blocks, of which layers can share a ranking";
+                Err(Error::value(operation, "pattern", expected, self))
+            }
+        }
+    }
+
     /// Of what the masks keep, what is largest by magnitude, and about `keep[l]` weights of layer `l`: as many as the pattern
     /// has a count for, rounded. N of every M, and the inputs of an output, are at least one. Hidden neurons go by the
     /// same share in every layer, the largest that keeps no more than the sum of `keep`, and at least one in each.

@@ -215,7 +215,7 @@ pub fn neurons(layers: &[(ArrayView2<'_, f32>, &Mask)], norm: Norm, keep: &[usiz
     Ok(masks)
 }
 
-fn keep_blocks(
+pub(super) fn keep_blocks(
     operation: &'static str,
     layers: &[(ArrayView2<'_, f32>, &Mask)],
     block: Block,

@@ -1,6 +1,7 @@
 //! What the masks of a network are like.
 
 use super::SparseMlp;
+use crate::mask::Structure;
 use crate::{Mask, csr};
 
 /// What a layer's mask is like.
@@ -19,6 +20,8 @@ pub struct LayerStatistics {
     pub empty_columns: usize,
     /// Kept weights of a row: the fewest, the quartiles and the most.
     pub row_lengths: [usize; 5],
+    /// What it is, however it was made.
+    pub structure: Structure,
 }
 
 impl LayerStatistics {
@@ -63,6 +66,7 @@ impl SparseMlp {
                 empty_rows: lengths.iter().filter(|&&length| length == 0).count(),
                 empty_columns: used.iter().filter(|&&used| !used).count(),
                 row_lengths: [0, 1, 2, 3, 4].map(|quarter| lengths[(out - 1) * quarter / 4]),
+                structure: mask.structure(),
             }
         });
         layers.collect()

@@ -85,10 +85,19 @@ fn bytes(model: &Model, plan: &Plan, layer: usize) -> [usize; 3] {
 }
 
 fn masks(model: &Model, layers: &[LayerStatistics], plans: &[Plan]) -> String {
-    let mut header: Vec<String> =
-        ["layer", "out×in", "kept", "density", "effective", "empty rows", "empty columns", "row lengths"]
-            .map(String::from)
-            .to_vec();
+    let mut header: Vec<String> = [
+        "layer",
+        "out×in",
+        "kept",
+        "density",
+        "effective",
+        "empty rows",
+        "empty columns",
+        "row lengths",
+        "structure",
+    ]
+    .map(String::from)
+    .to_vec();
     header.extend(["dense bytes", "CSR bytes", "packed bytes", "activation"].map(String::from));
     let mut table = table(header);
     for (index, (name, layer)) in model.names.iter().zip(layers).enumerate() {
@@ -103,6 +112,7 @@ fn masks(model: &Model, layers: &[LayerStatistics], plans: &[Plan]) -> String {
             layer.empty_rows.to_string(),
             layer.empty_columns.to_string(),
             format!("{least} – {median} – {most}"),
+            layer.structure.to_string(),
         ];
         row.extend(bytes(model, &plans[0], index).map(|bytes| bytes.to_string()));
         row.push(model.mlp.layers()[index].activation().to_string());
@@ -114,7 +124,7 @@ fn masks(model: &Model, layers: &[LayerStatistics], plans: &[Plan]) -> String {
         let mut row = vec!["all".to_owned(), String::new(), kept.to_string(), percent(kept, all)];
         row.push(percent(sum(|layer| layer.effective), all));
         row.extend([sum(|layer| layer.empty_rows), sum(|layer| layer.empty_columns)].map(|n| n.to_string()));
-        row.push(String::new());
+        row.extend([String::new(), String::new()]);
         let bytes = (0..layers.len()).map(|layer| bytes(model, &plans[0], layer));
         let bytes = bytes.fold([0; 3], |sums, bytes| std::array::from_fn(|index| sums[index] + bytes[index]));
         row.extend(bytes.map(|bytes| bytes.to_string()));
@@ -167,6 +177,7 @@ fn as_json(file: &str, model: &Model, layers: &[LayerStatistics], plans: &[Plan]
             "row_lengths": {
                 "min": least, "lower_quartile": lower, "median": median, "upper_quartile": upper, "max": most,
             },
+            "structure": layer.structure.to_string(),
             "dense_bytes": dense,
             "csr_bytes": csr,
             "plans": plans.collect::<Vec<_>>(),
