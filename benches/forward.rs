@@ -9,22 +9,24 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baselines::networks::{Model, Network, SPARSITIES, batches, networks};
+use baselines::networks::{Model, Network, networks};
 use baselines::{Case, Contender, Family};
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 
 fn forward(criterion: &mut Criterion) {
     for network in networks() {
         // Nothing is made before a benchmark that the filter selects asks for it.
-        let models =
-            SPARSITIES.map(|sparsity| LazyCell::new(move || Arc::new(Model::new(network, sparsity))));
-        for &batch in batches() {
-            let cases =
-                models.each_ref().map(|model| LazyCell::new(move || Case::new(Arc::clone(model), batch)));
+        let models: Vec<_> = (network.sparsities().iter())
+            .map(|&sparsity| LazyCell::new(move || Arc::new(Model::new(network, sparsity))))
+            .collect();
+        for &batch in network.batches() {
+            let cases: Vec<_> = (models.iter())
+                .map(|model| LazyCell::new(move || Case::new(Arc::clone(model), batch)))
+                .collect();
             let group = format!("{}/batch {batch}", network.name);
             // To the dense ones a sparsity is like another.
             contest(criterion, format!("{group}/dense"), network, batch, &cases[0], Contender::is_dense);
-            for (sparsity, case) in SPARSITIES.iter().zip(&cases) {
+            for (sparsity, case) in network.sparsities().iter().zip(&cases) {
                 let group = format!("{group}/{}%", 100.0 * sparsity);
                 contest(criterion, group, network, batch, case, |contender| !contender.is_dense());
             }

@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, ArrayView2, ShapeBuilder};
 use tombola::dense::{DenseLayer, DenseMlp, Initialisation};
+use tombola::mask::{Block, Norm};
 use tombola::{Activation, Mask, SparseMlp};
 
 /// How a matrix lies in memory. Activations are `[batch, features]`, so column-major ones are feature-major.
@@ -32,21 +33,45 @@ pub struct Network {
     pub name: &'static str,
     pub sizes: &'static [usize],
     pub order: Order,
-    pub rows: Rows,
+    pub masks: Masks,
 }
 
-/// How many weights the rows of a mask keep.
+/// Which weights masks keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rows {
-    /// What chance gives them: about the same. The hardest case, for there is nothing to find.
+pub enum Masks {
+    /// Any: rows keep about as many. The hardest case, for there is nothing to find.
     Uniform,
-    /// The n-th longest row a share of 1/n, in no order, and none more than there are columns.
+    /// Of the n-th longest row a share of 1/n, in no order, and none more than there are columns.
     PowerLaw,
+    /// The largest `n` of every `m`.
+    OfEvery(usize, usize),
+    /// The columns of so many rows that have the largest norm.
+    Blocks(usize),
 }
 
 impl Network {
     pub fn weights(&self) -> usize {
         self.sizes.windows(2).map(|pair| pair[0] * pair[1]).sum()
+    }
+
+    /// The shares of weights that are pruned.
+    pub fn sparsities(&self) -> &'static [f64] {
+        match self.masks {
+            Masks::Uniform | Masks::PowerLaw => &SPARSITIES,
+            Masks::OfEvery(2, 4) => &[0.5],
+            Masks::OfEvery(..) => &[0.75],
+            Masks::Blocks(16) => &[0.8, 0.9],
+            Masks::Blocks(_) => &[0.9],
+        }
+    }
+
+    pub fn batches(&self) -> &'static [usize] {
+        match self.masks {
+            // 70 is a whole panel of samples and a part of one.
+            _ if is_test() => &[1, 70],
+            Masks::Uniform | Masks::PowerLaw => &[1, 16, 64, 256, 512],
+            Masks::OfEvery(..) | Masks::Blocks(_) => &[1, 64, 512],
+        }
     }
 }
 
@@ -55,31 +80,80 @@ const NETWORKS: &[Network] = &[
         name: "LeNet-300-100",
         sizes: &[784, 300, 100, 10],
         order: Order::RowMajor,
-        rows: Rows::Uniform,
+        masks: Masks::Uniform,
     },
-    Network { name: "1024×1024", sizes: &[1024, 1024], order: Order::ColumnMajor, rows: Rows::Uniform },
+    Network { name: "1024×1024", sizes: &[1024, 1024], order: Order::ColumnMajor, masks: Masks::Uniform },
     Network {
         name: "1024×1024 row-major",
         sizes: &[1024, 1024],
         order: Order::RowMajor,
-        rows: Rows::Uniform,
+        masks: Masks::Uniform,
     },
     Network {
         name: "1024×1024 skewed",
         sizes: &[1024, 1024],
         order: Order::ColumnMajor,
-        rows: Rows::PowerLaw,
+        masks: Masks::PowerLaw,
     },
     Network {
-        name: "768→3072→768", sizes: &[768, 3072, 768], order: Order::RowMajor, rows: Rows::Uniform
+        name: "768→3072→768", sizes: &[768, 3072, 768], order: Order::RowMajor, masks: Masks::Uniform
     },
-    Network { name: "4096×4096", sizes: &[4096, 4096], order: Order::ColumnMajor, rows: Rows::Uniform },
+    Network { name: "4096×4096", sizes: &[4096, 4096], order: Order::ColumnMajor, masks: Masks::Uniform },
+    Network {
+        name: "1024×1024 2:4",
+        sizes: &[1024, 1024],
+        order: Order::ColumnMajor,
+        masks: Masks::OfEvery(2, 4),
+    },
+    Network {
+        name: "768→3072→768 2:4",
+        sizes: &[768, 3072, 768],
+        order: Order::RowMajor,
+        masks: Masks::OfEvery(2, 4),
+    },
+    Network {
+        name: "1024×1024 1:4",
+        sizes: &[1024, 1024],
+        order: Order::ColumnMajor,
+        masks: Masks::OfEvery(1, 4),
+    },
+    Network {
+        name: "768→3072→768 1:4",
+        sizes: &[768, 3072, 768],
+        order: Order::RowMajor,
+        masks: Masks::OfEvery(1, 4),
+    },
+    Network {
+        name: "1024×1024 16×1 blocks",
+        sizes: &[1024, 1024],
+        order: Order::ColumnMajor,
+        masks: Masks::Blocks(16),
+    },
+    Network {
+        name: "768→3072→768 16×1 blocks",
+        sizes: &[768, 3072, 768],
+        order: Order::RowMajor,
+        masks: Masks::Blocks(16),
+    },
+    Network {
+        name: "1024×1024 4×1 blocks",
+        sizes: &[1024, 1024],
+        order: Order::ColumnMajor,
+        masks: Masks::Blocks(4),
+    },
+    Network {
+        name: "768→3072→768 4×1 blocks",
+        sizes: &[768, 3072, 768],
+        order: Order::RowMajor,
+        masks: Masks::Blocks(4),
+    },
 ];
 
 /// Small ones, to see that everything works.
 const TINY: &[Network] = &[
-    Network { name: "60→40→10", sizes: &[60, 40, 10], order: Order::RowMajor, rows: Rows::Uniform },
-    Network { name: "70×50", sizes: &[70, 50], order: Order::ColumnMajor, rows: Rows::PowerLaw },
+    Network { name: "60→40→10", sizes: &[60, 40, 10], order: Order::RowMajor, masks: Masks::Uniform },
+    Network { name: "70×50", sizes: &[70, 50], order: Order::ColumnMajor, masks: Masks::PowerLaw },
+    Network { name: "70×50 1:4", sizes: &[70, 50], order: Order::ColumnMajor, masks: Masks::OfEvery(1, 4) },
 ];
 
 pub const SPARSITIES: [f64; 3] = [0.8, 0.9, 0.95];
@@ -91,11 +165,6 @@ pub fn is_test() -> bool {
 
 pub fn networks() -> &'static [Network] {
     if is_test() { TINY } else { NETWORKS }
-}
-
-pub fn batches() -> &'static [usize] {
-    // 70 is a whole panel of samples and a part of one.
-    if is_test() { &[1, 70] } else { &[1, 16, 64, 256, 512] }
 }
 
 /// A network with pruned weights, dense and sparse.
@@ -120,7 +189,7 @@ impl Model {
         let mut dense =
             DenseMlp::new(layers.collect::<Result<_, _>>().expect("as they were")).expect("the sizes fit");
         let masks: Vec<Mask> = (dense.weight_views().iter().enumerate())
-            .map(|(index, weight)| network.rows.mask(weight.dim(), sparsity, 1 + index as u64))
+            .map(|(index, weight)| network.masks.of(*weight, sparsity, 1 + index as u64))
             .collect();
         dense.apply_masks(&masks).expect("the masks fit");
         let sparse = dense.to_sparse(&masks).expect("the masks fit");
@@ -128,9 +197,15 @@ impl Model {
     }
 }
 
-impl Rows {
-    pub fn mask(self, shape: (usize, usize), sparsity: f64, seed: u64) -> Mask {
+impl Masks {
+    fn of(self, weight: ArrayView2<'_, f32>, sparsity: f64, seed: u64) -> Mask {
+        let shape = weight.dim();
         match self {
+            Self::OfEvery(n, m) => Mask::n_of_m(weight, n, m).expect("some of every so many"),
+            Self::Blocks(rows) => {
+                let block = Block { rows, columns: 1, norm: Norm::L2 };
+                Mask::blocks(weight, block, sparsity).expect("a sparsity of a layer")
+            }
             Self::Uniform => Mask::random(shape, sparsity, seed).expect("a sparsity of a layer"),
             Self::PowerLaw => {
                 let lengths = power_law(shape, sparsity);

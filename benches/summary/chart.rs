@@ -26,8 +26,15 @@ const COLOURS: [RGBColor; 5] = [
 const GREY: RGBColor = RGBColor(0x66, 0x66, 0x66);
 
 pub fn draw(lines: &[Line], path: &Path) -> Result<(), Box<dyn Error>> {
-    let networks: Vec<&[Line]> = lines.chunk_by(|a, b| a.network.name == b.network.name).collect();
-    let mut batches: Vec<usize> = lines.iter().map(|line| line.batch).collect();
+    // A curve takes more than a point or two.
+    let is_curve = |lines: &&[Line]| lines[0].network.sparsities().len() > 2;
+    let networks: Vec<&[Line]> =
+        lines.chunk_by(|a, b| a.network.name == b.network.name).filter(is_curve).collect();
+    if networks.is_empty() {
+        return Ok(());
+    }
+    let lines = || networks.iter().copied().flatten();
+    let mut batches: Vec<usize> = lines().map(|line| line.batch).collect();
     batches.sort_unstable();
     batches.dedup();
     let colour = |batch: usize| {
@@ -38,7 +45,7 @@ pub fn draw(lines: &[Line], path: &Path) -> Result<(), Box<dyn Error>> {
         line.speedup(Family::Tombola, Family::Faer).map_or([f64::NAN; 3], |ratio| ratio.quartiles)
     };
     // Whole powers of two around all medians, the same for all panels. A bar that goes beyond ends at the frame.
-    let medians = || lines.iter().map(|line| quartiles(line)[1]);
+    let medians = || lines().map(|line| quartiles(line)[1]);
     let low = medians().fold(1.0, f64::min).log2().floor().exp2();
     let high = medians().fold(2.0, f64::max).log2().ceil().exp2();
     let ticks: Vec<f64> =

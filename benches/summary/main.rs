@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use baselines::networks::{Model, Network, SPARSITIES, batches, is_test, networks};
+use baselines::networks::{Model, Network, is_test, networks};
 use baselines::{Case, Contender, Family};
 use tombola::measure::{Ratio, Timing, interleaved};
 
@@ -54,9 +54,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             continue;
         }
         println!("\n{}\n\n{}", network.name, report::plain_head());
-        for sparsity in SPARSITIES {
+        for &sparsity in network.sparsities() {
             let model = Arc::new(Model::new(network, sparsity));
-            for &batch in batches() {
+            for &batch in network.batches() {
                 let line = measure(Case::new(Arc::clone(&model), batch));
                 println!("{}", report::plain(&line));
                 lines.push(line);

@@ -7,7 +7,7 @@ use tombola::measure::Roofs;
 
 use super::Line;
 use crate::baselines::mkl::mkl;
-use crate::baselines::networks::{Order, Rows};
+use crate::baselines::networks::{Masks, Order};
 use crate::baselines::{Family, threads};
 
 pub fn plain_head() -> String {
@@ -80,11 +80,15 @@ fn write(text: &mut String, lines: &[Line]) -> std::fmt::Result {
             Order::RowMajor => "row-major",
             Order::ColumnMajor => "feature-major",
         };
-        let rows = match network.rows {
-            Rows::Uniform => "random masks (`Mask::random`)",
-            Rows::PowerLaw => "random masks whose n-th longest row has a share of 1/n, at most the whole row",
+        let masks = match network.masks {
+            Masks::Uniform => "random masks (`Mask::random`)".to_owned(),
+            Masks::PowerLaw => {
+                "random masks whose n-th longest row has a share of 1/n, at most the whole row".to_owned()
+            }
+            Masks::OfEvery(n, m) => format!("the largest {n} of every {m} weights (`Mask::n_of_m`)"),
+            Masks::Blocks(rows) => format!("columns of {rows} rows, by their L2 norm (`Mask::blocks`)"),
         };
-        writeln!(text, "\n## {}\n\n{sizes}, activations {order}, {rows}.\n", network.name)?;
+        writeln!(text, "\n## {}\n\n{sizes}, activations {order}, {masks}.\n", network.name)?;
         writeln!(
             text,
             "| batch | sparsity | faer | tombola | speed-up | MKL dense | MKL sparse | sprs | faer sparse | faer, {threads} \
