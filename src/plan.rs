@@ -311,7 +311,8 @@ const MARGIN: f64 = 1.25;
 /// The time that a layer is expected to take in a format, on one thread of a 2.8 GHz Ice Lake server with AVX-512. Lookups are
 /// fitted to layers up to 4096×4096 at 0 to 95% and batches of 1 to 16 (standard deviation of the ratio: 26%, outliers of a
 /// noisy machine not in the fit). Panels were fitted so, too, for each instruction set a vector and a weight were then set
-/// by hand as the loop became faster and shared its loads, from single runs. The slope of lookups that come from memory is by hand,
+/// by hand as the loop became faster and shared its loads, from single runs. What a call takes whatever the layer (the last terms) is
+/// read off layers of 10×64 to 64×64. The slope of lookups that come from memory is by hand,
 /// too. The dense constants are read off times of
 /// the same layers. The rest is carried over to the other instruction sets.
 fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
@@ -323,7 +324,7 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
     // What weights take on their way from beyond the second-level cache, and from memory.
     let far = |weights: f64| 0.14 * (weights - 1e5).max(0.0) + 0.2 * (weights - 6e5).max(0.0);
     let nanoseconds = match format {
-        Format::Csr => samples * (0.5 * kept + 2.0 * layer.out as f64),
+        Format::Csr => samples * (0.5 * kept + 2.0 * layer.out as f64) + 100.0,
         Format::Lookup => {
             // A pass over the weights serves a group of samples.
             let groups = batch.div_ceil(isa.lookup_samples()) as f64;
@@ -332,7 +333,7 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
             let chunks = layer.out.div_ceil(lanes) as f64;
             let cells = (kept * chunks * layer.inputs.div_ceil(2 * lanes) as f64).sqrt();
             let weights = narrower * groups * (0.027 * kept + far(kept));
-            weights + cells * (0.2 * groups + 0.34 * samples) + 38.0 / narrower * chunks * samples
+            weights + cells * (0.2 * groups + 0.34 * samples) + 38.0 / narrower * chunks * samples + 100.0
         }
         Format::Nm => {
             let Some(slots) = layer.slots else { return f64::INFINITY };
@@ -340,7 +341,7 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
             let narrower = 16.0 / lanes as f64;
             let chunks = layer.out.div_ceil(lanes) as f64;
             let weights = narrower * slots * (0.027 * groups + 0.06 * (samples - groups));
-            weights + 0.9 * narrower * groups * far(slots) + 38.0 / narrower * chunks * samples
+            weights + 0.9 * narrower * groups * far(slots) + 38.0 / narrower * chunks * samples + 100.0
         }
         Format::Panel => {
             // Per kept weight, its broadcast and the vectors of the tile, as many of which as no other row has loaded already; per group of rows in a panel, its sums, which
@@ -357,7 +358,8 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
             let vector = vector + load * if vectors > tiles { layer.loads } else { 1.0 };
             let groups = layer.out.div_ceil(4)
                 * layer.inputs.div_ceil(panel_width((layer.out, layer.inputs), layer.kept, isa));
-            kept * (weight * tiles + vector * vectors) + 4.3 * groups as f64 * vectors
+            let sums = groups as f64 * (8.0 * tiles + 4.3 * vectors);
+            kept * (weight * tiles + vector * vectors) + sums + 300.0 + 10.0 * samples
         }
         Format::Dense => {
             // Per weight, its way from memory, the product's own packing of it, and the multiply-adds.
@@ -371,12 +373,13 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
                 _ => 0.36,
             };
             let multiply = if portable { 0.1 } else { 0.216 / lanes as f64 };
-            weights
+            let product = weights
                 * match batch {
                     1 => far,
                     2..=12 => far + multiply * samples,
                     _ => 0.3 / (1.0 + samples / 64.0) + multiply * samples,
-                }
+                };
+            product + 100.0 + 40.0 * samples
         }
     };
     1e-9 * nanoseconds
