@@ -26,3 +26,23 @@ fn the_readme_shows_its_records() {
         assert!(table.lines().any(|other| other == line), "{line}\n{table}");
     }
 }
+
+/// The table of patterns is that of the committed run, all of it.
+#[test]
+fn the_readme_shows_what_patterns_cost() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let record = fs::read_to_string(root.join("benches/patterns/mnist.md")).unwrap();
+    let rows: Vec<Vec<&str>> = record
+        .lines()
+        .map(|line| line.split('|').map(str::trim).collect())
+        .filter(|row: &Vec<_>| row.len() > 5)
+        .collect();
+    let (dense, tickets) = rows[2..].split_first().unwrap();
+    assert!(readme.contains(&format!("the dense network has {}", dense[3])), "{dense:?}");
+    for pattern in tickets.chunk_by(|a, b| a[1] == b[1]) {
+        let cells = pattern.iter().map(|row| format!("{} {} {}", row[3], row[4], row[5]));
+        let line = format!("| {} | {} |", pattern[0][1], cells.collect::<Vec<_>>().join(" | "));
+        assert!(readme.contains(&line), "{line}");
+    }
+}

@@ -29,6 +29,8 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(0x9A, 0x7B, 0x4F),
     RGBColor(0x6A, 0x3D, 0x9A),
 ];
+/// The speed-ups that are written below the axis.
+const TICKS: [f64; 7] = [1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0];
 const GREY: RGBColor = RGBColor(0x66, 0x66, 0x66);
 
 /// A panel for each batch, a line for each pattern from low to high sparsity.
@@ -73,13 +75,18 @@ pub fn draw(points: &[Point], dense: f64, batches: [usize; 2], path: &Path) -> R
             .axis_style(GREY)
             .label_style(("sans-serif", 12))
             .axis_desc_style(("sans-serif", 12))
-            .x_label_formatter(&|speedup| format!("×{speedup:.0}"))
+            .x_label_formatter(&|&speedup| {
+                if TICKS.contains(&speedup) { format!("×{speedup}") } else { String::new() }
+            })
             .y_label_formatter(&|accuracy| format!("{accuracy:.1}"))
             .x_desc("speed-up over dense")
             .y_desc("test accuracy (%)")
             .draw()?;
         let ends = [0.9 * slowest, 1.15 * fastest].map(|speed| (speed, dense));
         chart.draw_series(DashedLineSeries::new(ends, 5, 4, GREY.stroke_width(1)))?;
+        let at_end = Pos::new(HPos::Right, VPos::Bottom);
+        let style = ("sans-serif", 12).into_text_style(panel).pos(at_end).color(&GREY);
+        chart.draw_series([Text::new("dense", ends[1], style)])?;
         for (pattern, colour) in patterns.iter().zip(COLOURS) {
             let shown: Vec<_> = pattern
                 .iter()
