@@ -65,6 +65,13 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn splat_each(memory: &[f32], at: usize) -> [Self; 4] {
+        debug_assert!(at + 4 <= memory.len());
+        // SAFETY: the caller promises that the four lie in `memory`.
+        std::array::from_fn(|offset| Self(unsafe { _mm512_set1_ps(*memory.get_unchecked(at + offset)) }))
+    }
+
+    #[inline(always)]
     unsafe fn load(memory: &[f32], at: usize) -> Self {
         debug_assert!(at + LANES <= memory.len());
         // SAFETY: the caller promises that the lanes lie in `memory`.

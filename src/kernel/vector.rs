@@ -23,6 +23,17 @@ pub(crate) trait Vector: Copy {
     /// `at + 4 <= memory.len()`.
     unsafe fn splat_four(memory: &[f32], at: usize) -> [Self; 4];
 
+    /// [`splat_four`](Self::splat_four) by whatever is cheaper where a kernel does not wait for loads: a shuffle may take the
+    /// place of a multiply-add.
+    ///
+    /// # Safety
+    /// `at + 4 <= memory.len()`.
+    #[inline(always)]
+    unsafe fn splat_each(memory: &[f32], at: usize) -> [Self; 4] {
+        // SAFETY: the caller's promise.
+        unsafe { Self::splat_four(memory, at) }
+    }
+
     /// `memory[at..at + LANES]`.
     ///
     /// # Safety
