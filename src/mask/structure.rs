@@ -28,7 +28,8 @@ pub enum Structure {
         /// Columns of a block.
         columns: usize,
     },
-    /// Exactly `n` of every `m` weights along the inputs, of 4, 8, 16 or 32; after the last whole `m`, no more.
+    /// Exactly `n` of every `m` weights along the inputs, of 4, 8, 16 or 32; after the last whole `m`, no
+    /// more. Of fewer than eight groups nothing is said.
     OfEvery {
         /// Weights that stay.
         n: usize,
@@ -58,6 +59,9 @@ impl fmt::Display for Structure {
 
 /// Sides of the blocks that are looked for.
 const SIDES: [usize; 5] = [32, 16, 8, 4, 2];
+
+/// Groups that an N:M mask has at least: fewer have the same count by chance.
+const GROUPS: usize = 8;
 
 impl Mask {
     /// What structure the mask has, found from its weights alone.
@@ -119,7 +123,7 @@ impl Mask {
                 let n = *n.get_or_insert(*counts.first()?);
                 let fits = counts[..whole].iter().all(|&count| count == n)
                     && counts[whole..].iter().all(|&count| count <= n);
-                if whole == 0 || n == 0 || !fits {
+                if whole * out < GROUPS || n == 0 || !fits {
                     return None;
                 }
             }
