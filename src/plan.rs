@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use crate::format::Blocks;
 use crate::{Error, Isa, Result};
 
 /// How a layer's weights are held.
@@ -20,6 +21,8 @@ pub enum Format {
     Lookup,
     /// [`NmMatrix`](crate::format::NmMatrix): planned where a layer [fits](crate::format::NmMatrix::fit).
     Nm,
+    /// [`BlockMatrix`](crate::format::BlockMatrix): planned where a layer [fits](crate::format::BlockMatrix::fit).
+    Block,
     /// [`PanelMatrix`](crate::format::PanelMatrix).
     Panel,
     /// A dense matrix with zeros, multiplied by faer (feature `dense`): for masks that keep too much.
@@ -28,12 +31,12 @@ pub enum Format {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Csr, Self::Lookup, Self::Nm, Self::Panel, Self::Dense];
+    pub const ALL: [Self; 6] = [Self::Csr, Self::Lookup, Self::Nm, Self::Block, Self::Panel, Self::Dense];
 
     /// The layout of activations that its kernels work on.
     pub(crate) fn layout(self) -> Layout {
         match self {
-            Self::Csr | Self::Lookup | Self::Nm => Layout::Rows,
+            Self::Csr | Self::Lookup | Self::Nm | Self::Block => Layout::Rows,
             Self::Panel => Layout::Tiles,
             Self::Dense => Layout::Batch,
         }
@@ -42,7 +45,7 @@ impl Format {
     /// Whether this build can run it with an instruction set.
     pub(crate) fn runs_on(self, isa: Isa) -> bool {
         match self {
-            Self::Csr | Self::Panel => true,
+            Self::Csr | Self::Block | Self::Panel => true,
             Self::Lookup | Self::Nm => isa != Isa::portable(),
             Self::Dense => cfg!(feature = "dense"),
         }
@@ -88,6 +91,7 @@ impl fmt::Display for Choice {
             Format::Csr => write!(f, "spmv_csr_{isa}_f32"),
             Format::Lookup => write!(f, "spmv_lookup_{isa}_f32"),
             Format::Nm => write!(f, "spmv_nm_{isa}_f32"),
+            Format::Block => write!(f, "spmv_block_{isa}_f32"),
             Format::Panel => write!(f, "spmm_panel_{isa}_f32"),
             Format::Dense => write!(f, "gemm_faer_f32"),
         }
@@ -247,7 +251,7 @@ impl Plan {
     }
 
     /// Finds the cheapest way through the layers, from the caller's input, which is a batch, to the output, which is
-    /// one, too. Another format than the layer before has costs a way for each activation between them, and a sparse
+    /// one, too. Another layout than the layer before has costs a way for each activation between them, and a sparse
     /// format must win over the dense product by `margin`.
     fn choose(&mut self, margin: f64) {
         // What comes before the first layer is like a dense one that took no time.
@@ -256,8 +260,9 @@ impl Plan {
             let activations = 1e-9 * (self.batch * step.inputs) as f64;
             step.ways = Format::ALL.map(|format| {
                 let ways = Format::ALL.map(|from| {
-                    let way = activations * (from.layout().way() + format.layout().way());
-                    (before[from as usize] + if from == format { 0.0 } else { way }, from)
+                    let [from_layout, layout] = [from, format].map(Format::layout);
+                    let way = activations * (from_layout.way() + layout.way());
+                    (before[from as usize] + if from_layout == layout { 0.0 } else { way }, from)
                 });
                 let (cost, from) = cheapest(ways);
                 let handicap = if format == Format::Dense { 1.0 } else { margin };
@@ -302,6 +307,8 @@ pub(crate) struct Profile {
     pub(crate) loads: f64,
     /// Slots of all rows in the N:M pattern that the layer fits, if it does.
     pub(crate) slots: Option<usize>,
+    /// The blocks that the layer falls into, if it does.
+    pub(crate) blocks: Option<Blocks>,
 }
 
 /// By how much a sparse format must be expected to win over the dense product: the model knows neither well enough to
@@ -333,7 +340,11 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
             let chunks = layer.out.div_ceil(lanes) as f64;
             let cells = (kept * chunks * layer.inputs.div_ceil(2 * lanes) as f64).sqrt();
             let weights = narrower * groups * (0.027 * kept + far(kept));
-            weights + cells * (0.2 * groups + 0.34 * samples) + 38.0 / narrower * chunks * samples + 100.0
+            // Rows that share their columns crowd some panels and leave others empty: more of them is tail, which each sample pays
+            // for anew.
+            let crowded = if layer.blocks.is_some() && batch > 1 { 1.4 } else { 1.0 };
+            crowded * (weights + cells * (0.2 * groups + 0.34 * samples) + 38.0 / narrower * chunks * samples)
+                + 100.0
         }
         Format::Nm => {
             let Some(slots) = layer.slots else { return f64::INFINITY };
@@ -343,19 +354,32 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
             let weights = narrower * slots * (0.027 * groups + 0.06 * (samples - groups));
             weights + 0.9 * narrower * groups * far(slots) + 38.0 / narrower * chunks * samples + 100.0
         }
+        Format::Block => {
+            let Some(blocks) = layer.blocks else { return f64::INFINITY };
+            let (places, groups) = (blocks.places() as f64, batch.div_ceil(isa.lookup_samples()) as f64);
+            // An activation is splat for each block, of which a vector may have several; so are sums added up.
+            let (weight, splat, sums) = match lanes / blocks.rows {
+                _ if portable => (0.2, 0.12, 20.0),
+                0 | 1 => (0.01, 0.06, 20.0),
+                2 => (0.01, 0.09, 30.0),
+                _ => (0.01, 0.17, 40.0),
+            };
+            let weights = groups * (weight * places + 0.6 * far(places)) + splat * samples * places;
+            weights + sums * layer.out as f64 / blocks.rows as f64 * samples + 100.0
+        }
         Format::Panel => {
             // Per kept weight, its broadcast and the vectors of the tile, as many of which as no other row has loaded already; per group of rows in a panel, its sums, which
             // are taken up and put away.
             let vectors = batch.div_ceil(lanes) as f64;
             let tiles = batch.div_ceil(lanes * isa.tile_vectors()) as f64;
             let (vector, load, weight) = match lanes {
-                _ if portable => (1.0, 0.0, 0.5),
+                _ if portable => (0.6, 0.9, 0.0),
                 // It has as many ports for loads as for multiply-adds.
                 8 => (0.33, 0.02, 0.12),
                 _ => (0.16, 0.155, 0.12),
             };
             // A tile of one vector waits for its sums, whatever it loads.
-            let vector = vector + load * if vectors > tiles { layer.loads } else { 1.0 };
+            let vector = vector + load * if vectors > tiles || portable { layer.loads } else { 1.0 };
             let groups = layer.out.div_ceil(4)
                 * layer.inputs.div_ceil(panel_width((layer.out, layer.inputs), layer.kept, isa));
             let sums = groups as f64 * (8.0 * tiles + 4.3 * vectors);

@@ -50,7 +50,7 @@ fn the_forward_pass_allocates_nothing() {
             layer(10, 90, Activation::Softmax),
         ];
         let mlp = SparseMlp::new(layers).unwrap();
-        let formats = [Format::Csr, Format::Lookup, Format::Nm, Format::Panel].into_iter();
+        let formats = Format::ALL.into_iter().filter(|&format| format != Format::Dense);
         let plans = formats.filter_map(|format| Plan::uniform(&mlp, 1, format).ok());
         let forced = plans.map(|plan| mlp.clone().with_plan(plan).unwrap());
         let x = noise_matrix(130, 130, 3);

@@ -7,7 +7,8 @@ use ndarray::{Array2, array};
 use proptest::prelude::*;
 use sprs::CsMatI;
 use tombola::csr::{self, Csr};
-use tombola::format::{CsrMatrix, LookupMatrix, Nm, NmMatrix, PanelMatrix};
+use tombola::format::{BlockMatrix, CsrMatrix, LookupMatrix, Nm, NmMatrix, PanelMatrix};
+use tombola::mask::{Block, Norm};
 use tombola::{ErrorKind, Mask};
 
 #[test]
@@ -98,6 +99,7 @@ fn widths_are_checked() {
     for lanes in [0, 2, 5, 32, usize::MAX] {
         assert_eq!(LookupMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
         assert_eq!(NmMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
+        assert_eq!(BlockMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
     }
     assert_eq!(PanelMatrix::new(&matrix, 65_536).unwrap().to_csr(), *matrix.csr());
 }
@@ -125,6 +127,10 @@ fn rows_that_share_columns_are_given_back() {
             for width in [1, 5, 64, 128, 301] {
                 let packed = PanelMatrix::new(&matrix, width).unwrap();
                 assert!(packed.to_csr() == csr, "{what} of {shape:?}, panels of {width}");
+            }
+            for lanes in [4, 8, 16] {
+                let packed = BlockMatrix::new(&matrix, lanes).unwrap();
+                assert!(packed.to_csr() == csr, "{what} of {shape:?}, {lanes} lanes");
             }
         }
     }
@@ -154,6 +160,41 @@ fn n_of_every_m_is_recognised() {
     }
     assert_eq!(NmMatrix::fit(&matrix(&Mask::all((96, 320)))), None);
     assert_eq!(NmMatrix::fit(&CsrMatrix::new(CsMatI::zero((96, 320))).unwrap()), None);
+}
+
+/// Blocks are recognised, in the height that they were made with, and take the bytes that are promised.
+#[test]
+fn blocks_are_recognised() {
+    let weight = noise_matrix(96, 320, 5);
+    let matrix = |mask: &Mask| CsrMatrix::new(mask.apply(weight.view()).unwrap()).unwrap();
+    let blocks = |rows, columns| {
+        let block = Block { rows, columns, norm: Norm::L1 };
+        Mask::blocks(weight.view(), block, 0.8).unwrap()
+    };
+    for (rows, columns, expected) in [(4, 1, 4), (8, 1, 8), (16, 1, 16), (32, 1, 32), (4, 4, 4), (16, 16, 16)]
+    {
+        let matrix = matrix(&blocks(rows, columns));
+        let found = BlockMatrix::fit(&matrix).unwrap();
+        assert_eq!((found.rows, found.places()), (expected, matrix.kept()));
+        let packed = BlockMatrix::new(&matrix, 4).unwrap();
+        assert_eq!((packed.blocks(), packed.shape()), (found, (96, 320)));
+        let pointers = 4 * (96 / expected + 1);
+        assert_eq!(packed.bytes(), 4 * matrix.kept() + 4 * found.count + pointers);
+    }
+    // A few that are missing do not hide them; lower blocks and single weights are none.
+    let mask = blocks(16, 1);
+    let fewer = Mask::from_fn((96, 320), |row, column| {
+        (row + column) % 15 > 0 && mask.get(row, column) == Some(true)
+    });
+    assert_eq!(BlockMatrix::fit(&matrix(&fewer)).unwrap().rows, 16);
+    for mask in [blocks(2, 1), blocks(1, 16), Mask::random((96, 320), 0.5, 1).unwrap()] {
+        assert_eq!(BlockMatrix::fit(&matrix(&mask)), None);
+    }
+    assert_eq!(BlockMatrix::fit(&CsrMatrix::new(CsMatI::zero((96, 320))).unwrap()), None);
+    // Rows beyond the last count for nothing.
+    let weight = noise_matrix(33, 64, 5);
+    let all = CsrMatrix::new(Mask::all((33, 64)).apply(weight.view()).unwrap()).unwrap();
+    assert!(BlockMatrix::fit(&all).is_some());
 }
 
 /// What rows share is held once.
@@ -207,6 +248,7 @@ proptest! {
         for lanes in [4, 8, 16] {
             prop_assert!(same(LookupMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
             prop_assert!(same(NmMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
+            prop_assert!(same(BlockMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
         }
     }
 }

@@ -156,6 +156,7 @@ fn a_mask_is_planned_by_what_it_is() {
         // However it was made.
         let every = Mask::from_fn((1024, 1024), |row, column| (column % 8).abs_diff(row % 7) < 2);
         let random = Mask::random((1024, 1024), 0.75, 1).unwrap();
+        let blocks = Mask::from_fn((1024, 1024), |row, column| (row / 16 * 31 + column * 17) % 10 == 0);
         let first =
             |mask: &Mask| SparseMlp::new(vec![layer(mask)]).unwrap().plan(1).choices().next().unwrap().format;
         // Without lookups, in whatever is left.
@@ -164,5 +165,6 @@ fn a_mask_is_planned_by_what_it_is() {
         } else {
             assert_eq!([first(&every), first(&random)], [Format::Nm, Format::Lookup], "{isa}");
         }
+        assert_eq!(first(&blocks), Format::Block, "{isa}");
     }
 }

@@ -51,9 +51,14 @@ fn skewed_and_structured_masks() {
         Mask::from_fn((out, inputs), |row, column| (row / 2 * 31 + column * 17) % 10 < 4), // rows in pairs
         Mask::from_fn((out, inputs), |row, column| (row / 16 + column) % 5 == 0 || (row + column) % 23 == 0), // some of both
         Mask::from_fn((out, inputs), |row, column| (row * 7 + column / 4) % 4 == column % 4), // 1:4
+        Mask::from_fn((out, inputs), |row, column| (row / 8 * 31 + column * 17) % 10 < 2), // rows in eights
+        Mask::from_fn((out, inputs), |row, column| {
+            (row / 16 * 31 + column * 17) % 10 < 2 && row + column != 70
+        }), // nearly
+        Mask::from_fn((out, inputs), |row, column| (row / 32 + column) % 7 == 0),          // rows in halves
     ];
     for mask in masks {
-        for batch in [1, 17, 64, 100] {
+        for batch in [1, 3, 4, 17, 64, 100] {
             let layer = Layer { mask: mask.clone(), ..layer(out, inputs, 1.0, Activation::Identity, 8) };
             check(&[layer], noise_matrix(batch, inputs, 9).view());
         }

@@ -6,9 +6,11 @@
 //! | [`CsrMatrix`] | single samples on CPUs without AVX2 | 8, and 4 a row |
 //! | [`LookupMatrix`] | single samples and small batches | 7 to 9 at 80 to 95%, with padding and tail |
 //! | [`NmMatrix`] | the same, where every M columns of a row keep N | 4.25 for 2:4, up to 4.7 for others |
+//! | [`BlockMatrix`] | the same, where R neighbouring rows share their columns | 4.25 for 16 rows, 5 for 4 |
 //! | [`PanelMatrix`] | batches | 4.5 to 6, and 36 for each four rows in each panel |
 //! | `Pattern` | training: the places alone, as values change | 4, and 4 a row in each panel |
 
+mod block;
 mod csr;
 mod grouping;
 mod lookup;
@@ -19,6 +21,7 @@ mod pattern;
 
 use sprs::CsMatI;
 
+pub use block::{BlockMatrix, Blocks};
 pub use csr::CsrMatrix;
 pub use lookup::LookupMatrix;
 pub(crate) use lookup::MAX_TABLES;

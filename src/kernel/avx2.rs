@@ -28,6 +28,22 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn splat_parts<const P: usize>(values: [f32; P]) -> Self {
+        // SAFETY: see `splat`.
+        unsafe {
+            let [a, b, c, d] = std::array::from_fn(|quarter| _mm256_set1_ps(values[quarter * P / 4]));
+            Self(match P {
+                1 => a,
+                2 => _mm256_blend_ps::<0b1111_0000>(a, c),
+                _ => {
+                    let (low, high) = (_mm256_blend_ps::<0b1100>(a, b), _mm256_blend_ps::<0b1100_0000>(c, d));
+                    _mm256_blend_ps::<0b1111_0000>(low, high)
+                }
+            })
+        }
+    }
+
+    #[inline(always)]
     unsafe fn splat_four(memory: &[f32], at: usize) -> [Self; 4] {
         debug_assert!(at + 4 <= memory.len());
         // SAFETY: the caller promises that the four lie in `memory`.

@@ -50,6 +50,20 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn splat_parts<const P: usize>(values: [f32; P]) -> Self {
+        // Masked broadcasts from memory: none of them needs a port for shuffles.
+        // SAFETY: see `splat`.
+        unsafe {
+            let mut lanes = _mm512_set1_ps(values[0]);
+            for (part, &value) in values.iter().enumerate().skip(1) {
+                let mask = ((1_u32 << (LANES / P)) - 1) << (part * LANES / P);
+                lanes = _mm512_mask_broadcastss_ps(lanes, mask as __mmask16, _mm_set_ss(value));
+            }
+            Self(lanes)
+        }
+    }
+
+    #[inline(always)]
     unsafe fn splat_four(memory: &[f32], at: usize) -> [Self; 4] {
         debug_assert!(at + 4 <= memory.len());
         // SAFETY: the caller promises that the four lie in `memory`.

@@ -1,7 +1,8 @@
 //! The inner loops, and the only `unsafe` code of the crate.
 //!
 //! Each algorithm is written once, as a [`Task`] over the small [`Vector`] trait: `spmm_panel` for batches,
-//! `spmv_lookup` for a few samples, `spmv_nm` for the same where every M columns keep N, `spmv_csr` for one, `transpose` between the caller's layout and the kernels', and
+//! `spmv_lookup` for a few samples, `spmv_nm` for the same where every M columns keep N and `spmv_block` where neighbouring
+//! rows share their columns, `spmv_csr` for one sample, `transpose` between the caller's layout and the kernels', and
 //! `activate` for what comes after; `roof` for what they are held against. Training has `spmm_pattern` and `sddmm` for
 //! sparse layers, `derive` for the derivatives of activations, and `descend` for the optimizer. (The dense product is
 //! faer's: `gemm`.) An
@@ -44,6 +45,7 @@ mod sddmm;
 mod spmm_panel;
 #[cfg(feature = "dense")]
 mod spmm_pattern;
+mod spmv_block;
 mod spmv_csr;
 mod spmv_lookup;
 mod spmv_nm;
@@ -64,6 +66,7 @@ pub(crate) use sddmm::{RowSums, Sddmm};
 pub(crate) use spmm_panel::SpmmPanel;
 #[cfg(feature = "dense")]
 pub(crate) use spmm_pattern::SpmmPattern;
+pub(crate) use spmv_block::SpmvBlock;
 pub(crate) use spmv_csr::SpmvCsr;
 pub(crate) use spmv_lookup::SpmvLookup;
 pub(crate) use spmv_nm::SpmvNm;

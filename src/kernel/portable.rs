@@ -23,6 +23,11 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn splat_parts<const P: usize>(values: [f32; P]) -> Self {
+        Self(std::array::from_fn(|lane| values[lane * P / LANES]))
+    }
+
+    #[inline(always)]
     unsafe fn splat_four(memory: &[f32], at: usize) -> [Self; 4] {
         std::array::from_fn(|offset| Self([memory[at + offset]; LANES]))
     }

@@ -17,6 +17,12 @@ pub(crate) trait Vector: Copy {
     /// The CPU has the instruction set: true inside of a [`Task`] that `Isa::run` runs. So for all methods.
     unsafe fn splat(value: f32) -> Self;
 
+    /// Each of 1, 2 or 4 values in as many neighbouring lanes, in turn.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    unsafe fn splat_parts<const P: usize>(values: [f32; P]) -> Self;
+
     /// A splat of each of `memory[at..at + 4]`, by one load: where loads are what a kernel waits for, shuffles are free.
     ///
     /// # Safety

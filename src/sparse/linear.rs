@@ -10,8 +10,8 @@ use ndarray::{Array2, ArrayViewMut2};
 use super::join;
 use super::tile::Tile;
 use crate::csr::{self, Csr};
-use crate::format::{CsrMatrix, LookupMatrix, NmMatrix, PanelMatrix};
-use crate::kernel::{Activate, SpmmPanel, SpmvCsr, SpmvLookup, SpmvNm, is_fused};
+use crate::format::{BlockMatrix, CsrMatrix, LookupMatrix, NmMatrix, PanelMatrix};
+use crate::kernel::{Activate, SpmmPanel, SpmvBlock, SpmvCsr, SpmvLookup, SpmvNm, is_fused};
 #[cfg(feature = "dense")]
 use crate::kernel::{finish, gemm};
 use crate::plan::{Format, Profile};
@@ -34,6 +34,7 @@ pub struct SparseLinear {
     panels: OnceLock<PanelMatrix>,
     lookup: OnceLock<LookupMatrix>,
     nm: OnceLock<NmMatrix>,
+    blocks: OnceLock<BlockMatrix>,
     /// `[out, in]`, row-major.
     #[cfg(feature = "dense")]
     dense: OnceLock<Array2<f32>>,
@@ -81,6 +82,7 @@ impl SparseLinear {
             panels: OnceLock::new(),
             lookup: OnceLock::new(),
             nm: OnceLock::new(),
+            blocks: OnceLock::new(),
             #[cfg(feature = "dense")]
             dense: OnceLock::new(),
             #[cfg(feature = "dense")]
@@ -135,6 +137,7 @@ impl SparseLinear {
             Format::Csr => csr::bytes(self.csr()),
             Format::Lookup => self.lookup().bytes(),
             Format::Nm => self.nm().bytes(),
+            Format::Block => self.blocks().bytes(),
             Format::Panel => self.panels().bytes(),
             Format::Dense => return self.dense_bytes(),
         };
@@ -146,7 +149,7 @@ impl SparseLinear {
             let (out, inputs) = self.shape();
             let loads = PanelMatrix::loads(&self.matrix, self.panel_width());
             let slots = NmMatrix::fit(&self.matrix).map(|nm| out * nm.slots(inputs));
-            Profile { out, inputs, kept: self.kept(), loads, slots }
+            Profile { out, inputs, kept: self.kept(), loads, slots, blocks: BlockMatrix::fit(&self.matrix) }
         })
     }
 
@@ -159,6 +162,9 @@ impl SparseLinear {
             }
             Format::Nm => {
                 self.nm();
+            }
+            Format::Block => {
+                self.blocks();
             }
             Format::Panel => {
                 self.panels();
@@ -198,6 +204,13 @@ impl SparseLinear {
         })
     }
 
+    fn blocks(&self) -> &BlockMatrix {
+        self.blocks.get_or_init(|| {
+            BlockMatrix::new(&self.matrix, self.isa.lanes())
+                .unwrap_or_else(|error| unreachable!("vectors have so many lanes: {error}"))
+        })
+    }
+
     /// The layer on a few samples, side by side: `x` and `y` are `[samples, stride]`, with a stride that both can be
     /// read to in whole panels of a lookup.
     pub(super) fn forward_rows(
@@ -214,6 +227,20 @@ impl SparseLinear {
             Format::Nm => {
                 let matrix = self.nm();
                 self.isa.run(SpmvNm { matrix, exact, bias, activation, samples, x, x_stride, y, y_stride });
+            }
+            Format::Block => {
+                let matrix = self.blocks();
+                self.isa.run(SpmvBlock {
+                    matrix,
+                    exact,
+                    bias,
+                    activation,
+                    samples,
+                    x,
+                    x_stride,
+                    y,
+                    y_stride,
+                });
             }
             Format::Lookup => {
                 let matrix = self.lookup();

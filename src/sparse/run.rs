@@ -7,7 +7,7 @@ use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use super::tile::{Tile, tiles};
 use super::workspace::{Buffer, Workspace, matrix, matrix_mut};
 use super::{SparseMlp, join};
-use crate::plan::{Format, Layout, Plan};
+use crate::plan::{Choice, Layout, Plan};
 
 /// Samples that are taken together where activations of the whole batch lie between layers: enough for a dense product
 /// to pay for packing its weights, and no more memory than that.
@@ -17,22 +17,22 @@ pub(super) const CHUNK: usize = 2048;
 /// is the faster way round.
 const BY_FEATURES: usize = 13;
 
-/// Some neighbouring layers that work on the same layout, by the same format.
+/// Some neighbouring layers that work on the same layout, each by its format.
 struct Stretch {
-    format: Format,
+    layout: Layout,
     layers: Range<usize>,
 }
 
 /// The stretches of a plan. A dense layer is one of its own.
 fn stretches(plan: &Plan) -> impl Iterator<Item = Stretch> + Clone {
-    let mut formats = plan.choices().map(|choice| choice.format).enumerate().peekable();
+    let mut layouts = plan.choices().map(|choice| choice.format.layout()).enumerate().peekable();
     std::iter::from_fn(move || {
-        let (start, format) = formats.next()?;
+        let (start, layout) = layouts.next()?;
         let mut end = start + 1;
-        while format != Format::Dense && formats.next_if(|&(_, next)| next == format).is_some() {
+        while layout != Layout::Batch && layouts.next_if(|&(_, next)| next == layout).is_some() {
             end += 1;
         }
-        Some(Stretch { format, layers: start..end })
+        Some(Stretch { layout, layers: start..end })
     })
 }
 
@@ -85,21 +85,21 @@ impl SparseMlp {
         let (mut before, mut after) = (before.as_mut_slice(), after.as_mut_slice());
         let mut stretches = stretches(plan).peekable();
         let mut by_features = false;
-        while let Some(Stretch { format, layers }) = stretches.next() {
+        while let Some(Stretch { layout, layers }) = stretches.next() {
             let (inputs, out) =
                 (self.layers()[layers.start].shape().1, self.layers()[layers.end - 1].shape().0);
             let x =
                 if layers.start == 0 { x } else { matrix(&before[..samples * inputs], samples, by_features) };
             let y = match stretches.peek() {
                 Some(next) => {
-                    let rows = [format, next.format].map(Format::layout).contains(&Layout::Rows);
+                    let rows = [layout, next.layout].contains(&Layout::Rows);
                     by_features = samples >= BY_FEATURES && !rows;
                     matrix_mut(&mut after[..samples * out], samples, by_features)
                 }
                 None => y.view_mut(),
             };
-            match format.layout() {
-                Layout::Rows => self.run_rows(format, layers, x, y, &mut threads[0]),
+            match layout {
+                Layout::Rows => self.run_rows(plan, layers, x, y, &mut threads[0]),
                 Layout::Tiles => self.run_tiles(layers, x, y, threads),
                 Layout::Batch => {
                     #[cfg(feature = "dense")]
@@ -174,7 +174,7 @@ impl SparseMlp {
     /// A small batch, with the features of a sample side by side.
     fn run_rows(
         &self,
-        format: Format,
+        plan: &Plan,
         layers: Range<usize>,
         x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
@@ -194,7 +194,8 @@ impl SparseMlp {
                     None => x.iter().zip(row).for_each(|(&value, place)| *place = value),
                 }
             }
-            for layer in &self.layers()[layers.clone()] {
+            let choices = plan.choices().skip(layers.start);
+            for (layer, Choice { format, .. }) in self.layers()[layers.clone()].iter().zip(choices) {
                 layer.forward_rows(format, samples, stride, before, after);
                 std::mem::swap(&mut before, &mut after);
             }

@@ -1,0 +1,204 @@
+//! Blocks, packed: the weights of R neighbouring rows in a column, for single samples and small batches.
+//!
+//! What R rows share, they share the cost of: a block has one column number, so the bytes are nearly those of the
+//! values, and one activation, splat, serves them all. Wider blocks (square ones, whole rows of neurons) are such columns side by
+//! side. (Batches are left to [panels](super::PanelMatrix), which find shared columns themselves and keep them in the
+//! first-level cache.)
+//!
+//! Blocks begin at rows that R divides; the last rows are padded. Any matrix can be packed, with blocks that are filled up; it
+//! pays where a mask consists of blocks, by what it was made or by chance, and [`BlockMatrix::fit`] tells. A place in a block that
+//! holds nothing has weight 0, and computes 0 × an activation, which is NaN where that is infinite or NaN. The kernels
+//! redo from the plain CSR whatever does not come out finite.
+
+use super::{CsrMatrix, csr_of_rows};
+use crate::csr::Csr;
+use crate::{Error, Result};
+
+/// Rows of a block: powers of two, so that blocks fill vectors or vectors fill blocks.
+const HEIGHTS: [usize; 4] = [4, 8, 16, 32];
+
+/// The share of places without a weight up to which a matrix fits.
+const PADDING: f64 = 0.1;
+
+/// How a matrix falls into blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Blocks {
+    /// Rows of a block: 4, 8, 16 or 32.
+    pub rows: usize,
+    /// How many blocks there are.
+    pub count: usize,
+}
+
+impl Blocks {
+    /// Weights that all blocks have room for.
+    pub fn places(self) -> usize {
+        self.rows * self.count
+    }
+
+    fn bytes(self) -> usize {
+        self.count * (size_of::<f32>() * self.rows + size_of::<u32>())
+    }
+}
+
+/// A sparse matrix in blocks of R rows and a column: 4 bytes for each value and 4 for each column number. That is 4.25 bytes
+/// per kept weight for whole blocks of 16 rows, 5 for 4 rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlockMatrix {
+    shape: (usize, usize),
+    lanes: usize,
+    blocks: Blocks,
+    /// Where the blocks of each R rows begin in `columns`, and where the last end: ascends.
+    pointers: Vec<u32>,
+    /// Each below `in`.
+    columns: Vec<u32>,
+    /// The values of a block side by side, first row first.
+    values: Vec<f32>,
+    /// The places in `values` that hold nothing, ascending, but for those of rows beyond the last.
+    empty: Vec<usize>,
+}
+
+impl BlockMatrix {
+    /// The blocks of the fewest bytes that a matrix falls into, if there are some in which no more than a tenth of the places
+    /// stays empty.
+    pub fn fit(matrix: &CsrMatrix) -> Option<Blocks> {
+        let (rows, _) = matrix.shape();
+        let fits = |&rows_of_block: &usize| {
+            // Rows that the last blocks lack do not count.
+            let padded = rows.next_multiple_of(rows_of_block) as f64 / rows as f64;
+            let limit = matrix.kept() as f64 * padded / (1.0 - PADDING) / rows_of_block as f64;
+            Some(Blocks { rows: rows_of_block, count: count(matrix, rows_of_block, limit as usize)? })
+        };
+        // What does not fall into low blocks will not fall into high ones.
+        let blocks = HEIGHTS.iter().map_while(fits).filter(|blocks| blocks.count > 0);
+        blocks.min_by_key(|blocks| blocks.bytes())
+    }
+
+    /// Packs a matrix for vectors of `lanes`, in the blocks that take the fewest bytes.
+    ///
+    /// # Errors
+    /// When `lanes` is not 4, 8 or 16.
+    pub fn new(matrix: &CsrMatrix, lanes: usize) -> Result<Self> {
+        if ![4, 8, 16].contains(&lanes) {
+            return Err(Error::value("BlockMatrix::new", "lanes", "4, 8 or 16", lanes));
+        }
+        let all = HEIGHTS.map(|rows| Blocks { rows, count: count(matrix, rows, usize::MAX).unwrap_or(0) });
+        let cheapest = Self::fit(matrix).or_else(|| all.into_iter().min_by_key(|blocks| blocks.bytes()));
+        let rows = cheapest.map_or(HEIGHTS[0], |blocks| blocks.rows);
+        // As many blocks together as fill a vector.
+        let together = (lanes / rows).max(1);
+        let (out, inputs) = matrix.shape();
+        let mut packed = Self {
+            shape: (out, inputs),
+            lanes,
+            blocks: Blocks { rows, count: 0 },
+            pointers: vec![0],
+            columns: Vec::new(),
+            values: Vec::new(),
+            empty: Vec::new(),
+        };
+        let mut place_of = vec![usize::MAX; inputs];
+        let mut filled: Vec<bool> = Vec::new();
+        for first in (0..out).step_by(rows) {
+            let block_row = first..(first + rows).min(out);
+            let [start, end] = [block_row.start, block_row.end].map(|row| matrix.pointers()[row] as usize);
+            place_of.fill(usize::MAX);
+            matrix.columns()[start..end].iter().for_each(|&column| place_of[column as usize] = 0);
+            let before = packed.values.len();
+            for (column, place) in place_of.iter_mut().enumerate().filter(|(_, place)| **place == 0) {
+                *place = before + (packed.columns.len() - packed.blocks.count) * rows;
+                packed.columns.push(column as u32);
+            }
+            let blocks = (packed.columns.len() - packed.blocks.count).next_multiple_of(together);
+            packed.blocks.count += blocks;
+            packed.columns.resize(packed.blocks.count, 0);
+            packed.values.resize(packed.blocks.count * rows, 0.0);
+            filled.clear();
+            filled.resize(blocks * rows, false);
+            for (lane, row) in block_row.clone().enumerate() {
+                for at in matrix.pointers()[row] as usize..matrix.pointers()[row + 1] as usize {
+                    let place = place_of[matrix.columns()[at] as usize] + lane;
+                    packed.values[place] = matrix.values()[at];
+                    filled[place - before] = true;
+                }
+            }
+            let empty = filled
+                .iter()
+                .enumerate()
+                .filter(|&(place, filled)| !filled && place % rows < block_row.len());
+            packed.empty.extend(empty.map(|(place, _)| before + place));
+            packed.pointers.push(packed.blocks.count as u32);
+        }
+        Ok(packed)
+    }
+
+    /// `(out, in)`.
+    pub fn shape(&self) -> (usize, usize) {
+        self.shape
+    }
+
+    /// Its blocks, with those that only fill a vector.
+    pub fn blocks(&self) -> Blocks {
+        self.blocks
+    }
+
+    /// Bytes of all arrays.
+    pub fn bytes(&self) -> usize {
+        let numbers = size_of_val(&self.pointers[..]) + size_of_val(&self.columns[..]);
+        numbers + size_of_val(&self.values[..]) + size_of_val(&self.empty[..])
+    }
+
+    /// The matrix it was packed from.
+    pub fn to_csr(&self) -> Csr {
+        let mut rows = vec![Vec::new(); self.shape.0];
+        let mut empty = self.empty.iter().copied().peekable();
+        for (block_row, pointers) in self.pointers.windows(2).enumerate() {
+            let first = block_row * self.blocks.rows;
+            let here = self.blocks.rows.min(self.shape.0 - first);
+            for block in pointers[0] as usize..pointers[1] as usize {
+                for (lane, row) in rows[first..first + here].iter_mut().enumerate() {
+                    let place = block * self.blocks.rows + lane;
+                    if empty.next_if_eq(&place).is_none() {
+                        row.push((self.columns[block], self.values[place]));
+                    }
+                }
+            }
+        }
+        csr_of_rows(self.shape, rows)
+    }
+
+    pub(crate) fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    /// Where the blocks of each R rows begin and end.
+    pub(crate) fn pointers(&self) -> &[u32] {
+        &self.pointers
+    }
+
+    pub(crate) fn columns(&self) -> &[u32] {
+        &self.columns
+    }
+
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+}
+
+/// How many blocks of so many rows a matrix has weights in; `None` if they are more than `limit`.
+fn count(matrix: &CsrMatrix, rows: usize, limit: usize) -> Option<usize> {
+    let (out, inputs) = matrix.shape();
+    let mut seen = vec![usize::MAX; inputs];
+    let mut count = 0;
+    for first in (0..out).step_by(rows) {
+        let [start, end] = [first, (first + rows).min(out)].map(|row| matrix.pointers()[row] as usize);
+        for &column in &matrix.columns()[start..end] {
+            if std::mem::replace(&mut seen[column as usize], first) != first {
+                count += 1;
+            }
+        }
+        if count > limit {
+            return None;
+        }
+    }
+    Some(count)
+}

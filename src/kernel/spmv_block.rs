@@ -1,0 +1,211 @@
+//! `Y = activation(W·X + bias)` for a few samples, `W` packed in [blocks](BlockMatrix).
+
+use super::spmv_lookup::{Rows, finish};
+use super::vector::{MAX_LANES, spread};
+use super::{Task, Vector};
+use crate::Activation;
+use crate::format::{BlockMatrix, CsrMatrix};
+
+/// One layer on one to four samples, which share the weights. Activations are sample-major: `x_stride` and `y_stride` floats
+/// apart.
+pub(crate) struct SpmvBlock<'a> {
+    pub(crate) matrix: &'a BlockMatrix,
+    /// The same matrix in plain CSR, for what does not come out finite.
+    pub(crate) exact: &'a CsrMatrix,
+    /// `[out]`.
+    pub(crate) bias: &'a [f32],
+    /// Applied if it [is fused](super::is_fused).
+    pub(crate) activation: Activation,
+    pub(crate) samples: usize,
+    /// `[samples, x_stride]`, of which each sample's first `in` are its features.
+    pub(crate) x: &'a [f32],
+    pub(crate) x_stride: usize,
+    /// `[samples, y_stride]`.
+    pub(crate) y: &'a mut [f32],
+    pub(crate) y_stride: usize,
+}
+
+/// How many values before it needs them a block asks for them.
+const AHEAD: usize = 512;
+
+impl Task for SpmvBlock<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(mut self) {
+        let (rows, columns) = self.matrix.shape();
+        assert_eq!(self.matrix.lanes(), V::LANES, "packed for other registers");
+        assert_eq!(self.bias.len(), rows, "one bias a row");
+        assert_eq!(self.exact.shape(), self.matrix.shape(), "the same matrix in CSR");
+        assert!(
+            self.x_stride >= columns && self.x.len() >= self.samples * self.x_stride,
+            "x is [samples, x_stride]"
+        );
+        assert!(
+            self.y_stride >= rows && self.y.len() >= self.samples * self.y_stride,
+            "y is [samples, y_stride]"
+        );
+        // Chains of sums enough to hide the latency of a multiply-add.
+        // SAFETY: the caller promises the instruction set; the slices have just been measured, and the matrix is packed for
+        // the registers of `V`.
+        unsafe {
+            match self.samples {
+                1 => self.vectors::<V, 1, 4>(),
+                2 => self.vectors::<V, 2, 2>(),
+                3 => self.vectors::<V, 3, 2>(),
+                4 => self.vectors::<V, 4, 2>(),
+                samples => unreachable!("{samples} samples do not share their weights"),
+            }
+        }
+    }
+}
+
+impl SpmvBlock<'_> {
+    /// All rows for `B` samples, with `A` chains of sums.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`, `samples` is `B`, and what `run` asserts holds.
+    #[inline(always)]
+    unsafe fn vectors<V: Vector, const B: usize, const A: usize>(&mut self) {
+        let rows = self.matrix.blocks().rows;
+        // SAFETY: the caller's promises; these are the vectors of a block, or the blocks of a vector.
+        unsafe {
+            match (rows / V::LANES, V::LANES / rows) {
+                (1, _) => self.blocks::<V, B, A, 1, 1>(),
+                (2, _) => self.blocks::<V, B, A, 2, 1>(),
+                (4.., _) => self.blocks::<V, B, A, 4, 1>(),
+                (_, 2) => self.blocks::<V, B, A, 1, 2>(),
+                _ => self.blocks::<V, B, A, 1, 4>(),
+            }
+        }
+    }
+
+    /// [`vectors`](Self::vectors), where a block has `C` vectors, or a vector has `P` blocks.
+    ///
+    /// # Safety
+    /// As [`vectors`](Self::vectors), and that they have.
+    #[inline(always)]
+    unsafe fn blocks<V: Vector, const B: usize, const A: usize, const C: usize, const P: usize>(&mut self) {
+        let rows = self.matrix.blocks().rows;
+        let block_rows = self.matrix.pointers().len() - 1;
+        // SAFETY: for the whole body: the caller's promises, and the matrix has these rows.
+        unsafe {
+            for first in (0..block_rows).step_by(P) {
+                if P == 1 {
+                    let sums = self.sums::<V, B, A, C, P>(first);
+                    self.finish(first * rows, sums);
+                    continue;
+                }
+                // The sums of a block's rows are in several parts of a vector, and as many blocks' rows fill one.
+                let mut folded = [[0.0; MAX_LANES]; B];
+                for (part, block_row) in (first..block_rows).take(P).enumerate() {
+                    let sums = self.sums::<V, B, A, C, P>(block_row);
+                    for (folded, sums) in folded.iter_mut().zip(sums) {
+                        fold(sums[0], &mut folded[part * rows..][..rows]);
+                    }
+                }
+                let mut sums = [[V::splat(0.0)]; B];
+                for (sums, folded) in sums.iter_mut().zip(&folded) {
+                    *sums = [V::load(folded, 0)];
+                }
+                self.finish(first * rows, sums);
+            }
+        }
+    }
+
+    /// The sums of a block's rows, for `B` samples.
+    ///
+    /// # Safety
+    /// As [`blocks`](Self::blocks), and there is such a row of blocks.
+    #[inline(always)]
+    unsafe fn sums<V: Vector, const B: usize, const A: usize, const C: usize, const P: usize>(
+        &self,
+        block_row: usize,
+    ) -> [[V; C]; B] {
+        // SAFETY: the caller's promises; `BlockMatrix` has blocks between ascending pointers, which `P` divides.
+        unsafe {
+            let [mut block, end] =
+                [block_row, block_row + 1].map(|at| V::read(self.matrix.pointers(), at) as usize);
+            let mut sums = [[[V::splat(0.0); C]; B]; A];
+            while block + A * P <= end {
+                for sums in &mut sums {
+                    self.multiply::<V, B, C, P>(block, sums);
+                    block += P;
+                }
+            }
+            while block < end {
+                self.multiply::<V, B, C, P>(block, &mut sums[0]);
+                block += P;
+            }
+            let mut total = sums[0];
+            for sums in &sums[1..] {
+                for (total, &sum) in total.iter_mut().flatten().zip(sums.iter().flatten()) {
+                    *total = total.add(sum);
+                }
+            }
+            total
+        }
+    }
+
+    /// Adds the weights of `P` blocks from this one on, or those of one in `C` vectors, times their activations to the sums.
+    ///
+    /// # Safety
+    /// As [`blocks`](Self::blocks), and there are those blocks.
+    #[inline(always)]
+    unsafe fn multiply<V: Vector, const B: usize, const C: usize, const P: usize>(
+        &self,
+        block: usize,
+        sums: &mut [[V; C]; B],
+    ) {
+        let Self { matrix, x, x_stride, .. } = self;
+        // SAFETY: the caller's promises; `BlockMatrix` has a column below `in` and the values of its rows for each block, and each
+        // sample of `x` has `in` features.
+        unsafe {
+            let value = block * matrix.blocks().rows;
+            V::prefetch(matrix.values(), value + AHEAD);
+            let columns: [usize; P] =
+                std::array::from_fn(|at| V::read(matrix.columns(), block + at) as usize);
+            let mut weights = [V::splat(0.0); C];
+            for (index, weights) in weights.iter_mut().enumerate() {
+                *weights = V::load(matrix.values(), value + index * V::LANES);
+            }
+            for (sample, sums) in sums.iter_mut().enumerate() {
+                let x = V::splat_parts(columns.map(|column| V::read(x, sample * x_stride + column)));
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum = weights.mul_add(x, *sum);
+                }
+            }
+        }
+    }
+
+    /// Writes the sums of the rows from this one on where they belong.
+    ///
+    /// # Safety
+    /// As [`blocks`](Self::blocks), and there is such a row.
+    #[inline(always)]
+    unsafe fn finish<V: Vector, const B: usize, const C: usize>(&mut self, row: usize, sums: [[V; C]; B]) {
+        let Self { exact, bias, activation, x, x_stride, y, y_stride, .. } = self;
+        // SAFETY: the caller's promises; the slices have `samples` strides.
+        unsafe {
+            for (sample, sums) in sums.into_iter().enumerate() {
+                let x = x.get_unchecked(sample * *x_stride..);
+                let y = y.get_unchecked_mut(sample * *y_stride..);
+                for (index, sums) in sums.into_iter().enumerate() {
+                    let row = row + index * V::LANES;
+                    finish(sums, Rows::From(row), exact, bias, *activation, x, y);
+                }
+            }
+        }
+    }
+}
+
+/// The sums of rows that a vector has several times.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`.
+#[inline(always)]
+unsafe fn fold<V: Vector>(sums: V, rows: &mut [f32]) {
+    // SAFETY: the caller's promise.
+    let lanes = unsafe { spread(sums) };
+    for part in lanes[..V::LANES].chunks_exact(rows.len()) {
+        rows.iter_mut().zip(part).for_each(|(sum, lane)| *sum += lane);
+    }
+}
