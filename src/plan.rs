@@ -381,7 +381,7 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
             // A tile of one vector waits for its sums, whatever it loads.
             let vector = vector + load * if vectors > tiles || portable { layer.loads } else { 1.0 };
             let groups = layer.out.div_ceil(4)
-                * layer.inputs.div_ceil(panel_width((layer.out, layer.inputs), layer.kept, isa));
+                * layer.inputs.div_ceil(panel_width((layer.out, layer.inputs), layer.loads * kept, isa));
             let sums = groups as f64 * (8.0 * tiles + 4.3 * vectors);
             kept * (weight * tiles + vector * vectors) + sums + 300.0 + 10.0 * samples
         }
@@ -418,17 +418,18 @@ pub(crate) const SPARSE_TRAINING: f64 = 0.4;
 /// Bytes of activations that a panel holds, about: most of a first-level cache, and the rest is for what streams through.
 const PANEL_BYTES: usize = 40 << 10;
 
-/// Entries of a row below which a panel is too narrow: taking up and putting away a row's sums then costs as much as
-/// reading a larger panel from the second level.
-const FEW: usize = 8;
+/// Loads of activations for a row below which a panel is too narrow: taking up and putting away a row's sums then costs as much
+/// as reading a larger panel from the second level.
+const FEW: f64 = 8.0;
 
-/// Columns of a layer's panels, which are all of about the same width.
-pub(crate) fn panel_width((out, inputs): (usize, usize), kept: usize, isa: Isa) -> usize {
+/// Columns of a layer's panels, which are all of about the same width, if so many activations are loaded for all of its rows:
+/// one for each kept weight, or fewer where rows share columns.
+pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa) -> usize {
     let width = PANEL_BYTES / (size_of::<f32>() * isa.lanes() * isa.tile_vectors());
-    let entries = width * kept / (out * inputs);
-    let width = match entries {
+    let loads = width as f64 * loads / (out * inputs) as f64;
+    let width = match loads {
         FEW.. => width,
-        _ if entries >= FEW / 2 => 2 * width,
+        _ if loads >= FEW / 2.0 => 2 * width,
         _ => 4 * width,
     };
     let panels = ((inputs + width / 2) / width).max(1);

@@ -147,7 +147,8 @@ impl SparseLinear {
     pub(super) fn profile(&self) -> Profile {
         *self.profile.get_or_init(|| {
             let (out, inputs) = self.shape();
-            let loads = PanelMatrix::loads(&self.matrix, self.panel_width());
+            let width = plan::panel_width((out, inputs), self.kept() as f64, self.isa);
+            let loads = PanelMatrix::loads(&self.matrix, width);
             let slots = NmMatrix::fit(&self.matrix).map(|nm| out * nm.slots(inputs));
             Profile { out, inputs, kept: self.kept(), loads, slots, blocks: BlockMatrix::fit(&self.matrix) }
         })
@@ -180,7 +181,8 @@ impl SparseLinear {
     }
 
     fn panel_width(&self) -> usize {
-        plan::panel_width(self.shape(), self.kept(), self.isa)
+        let Profile { out, inputs, kept, loads, .. } = self.profile();
+        plan::panel_width((out, inputs), loads * kept as f64, self.isa)
     }
 
     fn panels(&self) -> &PanelMatrix {
