@@ -31,13 +31,15 @@ impl Vector for Lanes {
     unsafe fn splat_parts<const P: usize>(values: [f32; P]) -> Self {
         // SAFETY: see `splat`.
         unsafe {
-            let [a, b, c, d] = std::array::from_fn(|quarter| _mm256_set1_ps(values[quarter * P / 4]));
+            let first = _mm256_set1_ps(values[0]);
             Self(match P {
-                1 => a,
-                2 => _mm256_blend_ps::<0b1111_0000>(a, c),
+                1 => first,
+                2 => _mm256_blend_ps::<0b1111_0000>(first, _mm256_set1_ps(values[P - 1])),
                 _ => {
-                    let (low, high) = (_mm256_blend_ps::<0b1100>(a, b), _mm256_blend_ps::<0b1100_0000>(c, d));
-                    _mm256_blend_ps::<0b1111_0000>(low, high)
+                    let second = _mm256_set1_ps(values[P / 4]);
+                    let (third, fourth) = (_mm256_set1_ps(values[P / 2]), _mm256_set1_ps(values[P - 1]));
+                    let low = _mm256_blend_ps::<0b1100>(first, second);
+                    _mm256_blend_ps::<0b1111_0000>(low, _mm256_blend_ps::<0b1100_0000>(third, fourth))
                 }
             })
         }
@@ -170,11 +172,13 @@ impl Vector for Lanes {
         unsafe {
             let n = _mm256_cvtps_epi32(n.0);
             let half = _mm256_srai_epi32::<1>(n);
-            let [first, second] = [half, _mm256_sub_epi32(n, half)].map(|n| {
+            let mut scaled = self.0;
+            for n in [half, _mm256_sub_epi32(n, half)] {
                 let exponent = _mm256_add_epi32(n, _mm256_set1_epi32(127));
-                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
-            });
-            Self(_mm256_mul_ps(_mm256_mul_ps(self.0, first), second))
+                let power = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent));
+                scaled = _mm256_mul_ps(scaled, power);
+            }
+            Self(scaled)
         }
     }
 
@@ -200,6 +204,12 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn gather(memory: &[f32], index: __m256i) -> Self {
+        // SAFETY: the caller promises that each index lies in `memory`.
+        Self(unsafe { _mm256_i32gather_ps::<4>(memory.as_ptr(), index) })
+    }
+
+    #[inline(always)]
     unsafe fn repeat(memory: &[f32], at: usize, count: usize) -> Self {
         debug_assert!(at + count.min(LANES) <= memory.len());
         // SAFETY: the caller promises that so many floats lie in `memory`.
@@ -217,7 +227,10 @@ impl Vector for Lanes {
         // A permutation looks at three bits; each bit above them, moved to the sign, chooses between two halves.
         // SAFETY: see `splat`.
         unsafe {
-            let mut lanes = table.map(|table| _mm256_permutevar8x32_ps(table.0, index));
+            let mut lanes = [_mm256_setzero_ps(); T];
+            for (lanes, table) in lanes.iter_mut().zip(table) {
+                *lanes = _mm256_permutevar8x32_ps(table.0, index);
+            }
             let (mut count, mut shift) = (T, 28);
             while count > 1 {
                 count /= 2;
@@ -245,16 +258,16 @@ impl Vector for Lanes {
     unsafe fn transpose(rows: [&[f32]; MAX_LANES], mut put: impl FnMut(usize, Self)) {
         // SAFETY: the CPU has the instructions, and the caller promises that rows have so many floats.
         unsafe {
-            let rows: [_; LANES] = std::array::from_fn(|index| Self::load(rows[index], 0).0);
-            let mut pairs = rows;
+            let mut pairs = [_mm256_setzero_pd(); LANES];
             for i in 0..4 {
-                pairs[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
-                pairs[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+                let (even, odd) = (Self::load(rows[2 * i], 0).0, Self::load(rows[2 * i + 1], 0).0);
+                pairs[2 * i] = _mm256_castps_pd(_mm256_unpacklo_ps(even, odd));
+                pairs[2 * i + 1] = _mm256_castps_pd(_mm256_unpackhi_ps(even, odd));
             }
             // Half h of quads[4 * i + k] is column 4 * h + k of rows 4 * i to 4 * i + 3.
-            let mut quads = rows;
+            let mut quads = [_mm256_setzero_ps(); LANES];
             for i in 0..2 {
-                let [a, b, c, d] = [0, 1, 2, 3].map(|k| _mm256_castps_pd(pairs[4 * i + k]));
+                let [a, b, c, d] = [pairs[4 * i], pairs[4 * i + 1], pairs[4 * i + 2], pairs[4 * i + 3]];
                 quads[4 * i] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
                 quads[4 * i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
                 quads[4 * i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));

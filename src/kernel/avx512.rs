@@ -82,7 +82,14 @@ impl Vector for Lanes {
     unsafe fn splat_each(memory: &[f32], at: usize) -> [Self; 4] {
         debug_assert!(at + 4 <= memory.len());
         // SAFETY: the caller promises that the four lie in `memory`.
-        std::array::from_fn(|offset| Self(unsafe { _mm512_set1_ps(*memory.get_unchecked(at + offset)) }))
+        unsafe {
+            [
+                Self::splat(*memory.get_unchecked(at)),
+                Self::splat(*memory.get_unchecked(at + 1)),
+                Self::splat(*memory.get_unchecked(at + 2)),
+                Self::splat(*memory.get_unchecked(at + 3)),
+            ]
+        }
     }
 
     #[inline(always)]
@@ -222,6 +229,12 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn gather(memory: &[f32], index: __m512i) -> Self {
+        // SAFETY: the caller promises that each index lies in `memory`.
+        Self(unsafe { _mm512_i32gather_ps::<4>(index, memory.as_ptr()) })
+    }
+
+    #[inline(always)]
     unsafe fn repeat(memory: &[f32], at: usize, count: usize) -> Self {
         debug_assert!(at + count.min(LANES) <= memory.len());
         // SAFETY: the caller promises that so many floats lie in `memory`.
@@ -283,10 +296,10 @@ impl Vector for Lanes {
                 }
                 // Then each quarter is a square of four by four.
                 let [a, b, c, d] = lanes;
-                let [low, high] =
-                    [_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)].map(|x| _mm512_castps_pd(x));
-                let [low_below, high_below] =
-                    [_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)].map(|x| _mm512_castps_pd(x));
+                let low = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
+                let high = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+                let low_below = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
+                let high_below = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
                 let square = [
                     _mm512_unpacklo_pd(low, low_below),
                     _mm512_unpackhi_pd(low, low_below),

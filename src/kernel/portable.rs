@@ -141,6 +141,11 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn gather(memory: &[f32], index: [u32; LANES]) -> Self {
+        Self(index.map(|index| memory[index as usize]))
+    }
+
+    #[inline(always)]
     unsafe fn repeat(memory: &[f32], at: usize, count: usize) -> Self {
         let memory = &memory[at..at + count.min(LANES)];
         Self(std::array::from_fn(|lane| memory[lane % count]))

@@ -5,6 +5,9 @@ pub(super) const MAX_LANES: usize = 16;
 
 /// A register of f32 lanes.
 ///
+/// An implementation must not call intrinsics in closures (`map`, `from_fn`): those do not have the instructions of the function
+/// they stand in, and where the compiler does not inline them in time, each intrinsic becomes a call.
+///
 /// The portable implementation checks every access to memory; the others do not. So the portable kernels are sound
 /// whatever a matrix holds, and the others by the invariants that its constructor checked.
 pub(crate) trait Vector: Copy {
@@ -161,6 +164,12 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// See [`splat`](Self::splat).
     unsafe fn shift(index: Self::Index, bits: u32) -> Self::Index;
+
+    /// In each lane, the float of `memory` that its index numbers.
+    ///
+    /// # Safety
+    /// Each index is below `memory.len()` and 2³¹.
+    unsafe fn gather(memory: &[f32], index: Self::Index) -> Self;
 
     /// `memory[at..at + count]`, again and again, where `count` is a power of two from 4 on; of more than a vector, the first of
     /// them.
