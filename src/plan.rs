@@ -23,6 +23,8 @@ pub enum Format {
     Nm,
     /// [`BlockMatrix`](crate::format::BlockMatrix): planned where a layer [fits](crate::format::BlockMatrix::fit).
     Block,
+    /// [`FanInMatrix`](crate::format::FanInMatrix): planned where a layer [fits](crate::format::FanInMatrix::fit).
+    FanIn,
     /// [`PanelMatrix`](crate::format::PanelMatrix).
     Panel,
     /// A dense matrix with zeros, multiplied by faer (feature `dense`): for masks that keep too much.
@@ -31,12 +33,13 @@ pub enum Format {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Csr, Self::Lookup, Self::Nm, Self::Block, Self::Panel, Self::Dense];
+    pub const ALL: [Self; 7] =
+        [Self::Csr, Self::Lookup, Self::Nm, Self::Block, Self::FanIn, Self::Panel, Self::Dense];
 
     /// The layout of activations that its kernels work on.
     pub(crate) fn layout(self) -> Layout {
         match self {
-            Self::Csr | Self::Lookup | Self::Nm | Self::Block => Layout::Rows,
+            Self::Csr | Self::Lookup | Self::Nm | Self::Block | Self::FanIn => Layout::Rows,
             Self::Panel => Layout::Tiles,
             Self::Dense => Layout::Batch,
         }
@@ -45,7 +48,7 @@ impl Format {
     /// Whether this build can run it with an instruction set.
     pub(crate) fn runs_on(self, isa: Isa) -> bool {
         match self {
-            Self::Csr | Self::Block | Self::Panel => true,
+            Self::Csr | Self::Block | Self::FanIn | Self::Panel => true,
             Self::Lookup | Self::Nm => isa != Isa::portable(),
             Self::Dense => cfg!(feature = "dense"),
         }
@@ -92,6 +95,7 @@ impl fmt::Display for Choice {
             Format::Lookup => write!(f, "spmv_lookup_{isa}_f32"),
             Format::Nm => write!(f, "spmv_nm_{isa}_f32"),
             Format::Block => write!(f, "spmv_block_{isa}_f32"),
+            Format::FanIn => write!(f, "spmv_fan_in_{isa}_f32"),
             Format::Panel => write!(f, "spmm_panel_{isa}_f32"),
             Format::Dense => write!(f, "gemm_faer_f32"),
         }
@@ -309,6 +313,8 @@ pub(crate) struct Profile {
     pub(crate) slots: Option<usize>,
     /// The blocks that the layer falls into, if it does.
     pub(crate) blocks: Option<Blocks>,
+    /// Slots of a row in a constant fan-in, if it has one.
+    pub(crate) fan_in: Option<usize>,
 }
 
 /// By how much a sparse format must be expected to win over the dense product: the model knows neither well enough to
@@ -366,6 +372,17 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
             };
             let weights = groups * (weight * places + 0.6 * far(places)) + splat * samples * places;
             weights + sums * layer.out as f64 / blocks.rows as f64 * samples + 100.0
+        }
+        Format::FanIn => {
+            let Some(fan_in) = layer.fan_in else { return f64::INFINITY };
+            let chunks = layer.out.div_ceil(lanes) as f64;
+            let slots = chunks * (lanes * fan_in) as f64;
+            let gather = match lanes {
+                _ if portable => 1.3,
+                8 => 1.15,
+                _ => 0.6,
+            };
+            gather * slots * samples + 10.0 * chunks * samples + 100.0
         }
         Format::Panel => {
             // Per kept weight, its broadcast and the vectors of the tile, as many of which as no other row has loaded already; per group of rows in a panel, its sums, which

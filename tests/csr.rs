@@ -7,7 +7,7 @@ use ndarray::{Array2, array};
 use proptest::prelude::*;
 use sprs::CsMatI;
 use tombola::csr::{self, Csr};
-use tombola::format::{BlockMatrix, CsrMatrix, LookupMatrix, Nm, NmMatrix, PanelMatrix};
+use tombola::format::{BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, Nm, NmMatrix, PanelMatrix};
 use tombola::mask::{Block, Norm};
 use tombola::{ErrorKind, Mask};
 
@@ -100,6 +100,7 @@ fn widths_are_checked() {
         assert_eq!(LookupMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
         assert_eq!(NmMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
         assert_eq!(BlockMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
+        assert_eq!(FanInMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
     }
     assert_eq!(PanelMatrix::new(&matrix, 65_536).unwrap().to_csr(), *matrix.csr());
 }
@@ -197,6 +198,24 @@ fn blocks_are_recognised() {
     assert!(BlockMatrix::fit(&all).is_some());
 }
 
+/// Rows that are as long as each other are recognised, or nearly so.
+#[test]
+fn a_constant_fan_in_is_recognised() {
+    let weight = noise_matrix(96, 320, 5);
+    let matrix = |mask: &Mask| CsrMatrix::new(mask.apply(weight.view()).unwrap()).unwrap();
+    let mask = Mask::fan_in(weight.view(), 9).unwrap();
+    let packed = FanInMatrix::new(&matrix(&mask), 16).unwrap();
+    assert_eq!((packed.fan_in(), packed.shape()), (9, (96, 320)));
+    assert_eq!(packed.bytes(), 8 * mask.kept() + 4 * 96);
+    assert_eq!(FanInMatrix::fit(&matrix(&mask)), Some(9));
+    let fewer = Mask::from_fn((96, 320), |row, column| {
+        (row + column) % 10 > 0 && mask.get(row, column) == Some(true)
+    });
+    assert_eq!(FanInMatrix::fit(&matrix(&fewer)), Some(9));
+    assert_eq!(FanInMatrix::fit(&matrix(&Mask::random((96, 320), 0.95, 1).unwrap())), None);
+    assert_eq!(FanInMatrix::fit(&CsrMatrix::new(CsMatI::zero((96, 320))).unwrap()), None);
+}
+
 /// What rows share is held once.
 #[test]
 fn shared_columns_are_held_once() {
@@ -248,6 +267,7 @@ proptest! {
         for lanes in [4, 8, 16] {
             prop_assert!(same(LookupMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
             prop_assert!(same(NmMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
+            prop_assert!(same(FanInMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
             prop_assert!(same(BlockMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
         }
     }

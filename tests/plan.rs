@@ -166,5 +166,8 @@ fn a_mask_is_planned_by_what_it_is() {
             assert_eq!([first(&every), first(&random)], [Format::Nm, Format::Lookup], "{isa}");
         }
         assert_eq!(first(&blocks), Format::Block, "{isa}");
+        // Gathers are worth it in the widest vectors alone.
+        let few = Mask::from_fn((1024, 1024), |row, column| (row * 7 + column) % 256 == 0);
+        assert_eq!(first(&few) == Format::FanIn, isa.name() == "avx512", "{isa}");
     }
 }

@@ -7,11 +7,13 @@
 //! | [`LookupMatrix`] | single samples and small batches | 7 to 9 at 80 to 95%, with padding and tail |
 //! | [`NmMatrix`] | the same, where every M columns of a row keep N | 4.25 for 2:4, up to 4.7 for others |
 //! | [`BlockMatrix`] | the same, where R neighbouring rows share their columns | 4.25 for 16 rows, 5 for 4 |
+//! | [`FanInMatrix`] | the same, where a few weights are all that is left of each row, the same count of each | 8 |
 //! | [`PanelMatrix`] | batches | 4.5 to 6, and 36 for each four rows in each panel |
 //! | `Pattern` | training: the places alone, as values change | 4, and 4 a row in each panel |
 
 mod block;
 mod csr;
+mod fan_in;
 mod grouping;
 mod lookup;
 mod nm;
@@ -23,6 +25,7 @@ use sprs::CsMatI;
 
 pub use block::{BlockMatrix, Blocks};
 pub use csr::CsrMatrix;
+pub use fan_in::FanInMatrix;
 pub use lookup::LookupMatrix;
 pub(crate) use lookup::MAX_TABLES;
 pub(crate) use nm::BLOCK as NM_BLOCK;

@@ -1,8 +1,8 @@
 //! The inner loops, and the only `unsafe` code of the crate.
 //!
 //! Each algorithm is written once, as a [`Task`] over the small [`Vector`] trait: `spmm_panel` for batches,
-//! `spmv_lookup` for a few samples, `spmv_nm` for the same where every M columns keep N and `spmv_block` where neighbouring
-//! rows share their columns, `spmv_csr` for one sample, `transpose` between the caller's layout and the kernels', and
+//! `spmv_lookup` for a few samples, `spmv_nm` for the same where every M columns keep N, `spmv_block` where neighbouring
+//! rows share their columns and `spmv_fan_in` where rows are as long as each other, `spmv_csr` for one sample, `transpose` between the caller's layout and the kernels', and
 //! `activate` for what comes after; `roof` for what they are held against. Training has `spmm_pattern` and `sddmm` for
 //! sparse layers, `derive` for the derivatives of activations, and `descend` for the optimizer. (The dense product is
 //! faer's: `gemm`.) An
@@ -47,6 +47,7 @@ mod spmm_panel;
 mod spmm_pattern;
 mod spmv_block;
 mod spmv_csr;
+mod spmv_fan_in;
 mod spmv_lookup;
 mod spmv_nm;
 mod transpose;
@@ -68,6 +69,7 @@ pub(crate) use spmm_panel::SpmmPanel;
 pub(crate) use spmm_pattern::SpmmPattern;
 pub(crate) use spmv_block::SpmvBlock;
 pub(crate) use spmv_csr::SpmvCsr;
+pub(crate) use spmv_fan_in::SpmvFanIn;
 pub(crate) use spmv_lookup::SpmvLookup;
 pub(crate) use spmv_nm::SpmvNm;
 pub(crate) use transpose::{RowsToTile, TileToFeatures, TileToRows};

@@ -10,8 +10,8 @@ use ndarray::{Array2, ArrayViewMut2};
 use super::join;
 use super::tile::Tile;
 use crate::csr::{self, Csr};
-use crate::format::{BlockMatrix, CsrMatrix, LookupMatrix, NmMatrix, PanelMatrix};
-use crate::kernel::{Activate, SpmmPanel, SpmvBlock, SpmvCsr, SpmvLookup, SpmvNm, is_fused};
+use crate::format::{BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, NmMatrix, PanelMatrix};
+use crate::kernel::{Activate, SpmmPanel, SpmvBlock, SpmvCsr, SpmvFanIn, SpmvLookup, SpmvNm, is_fused};
 #[cfg(feature = "dense")]
 use crate::kernel::{finish, gemm};
 use crate::plan::{Format, Profile};
@@ -35,6 +35,7 @@ pub struct SparseLinear {
     lookup: OnceLock<LookupMatrix>,
     nm: OnceLock<NmMatrix>,
     blocks: OnceLock<BlockMatrix>,
+    fan_in: OnceLock<FanInMatrix>,
     /// `[out, in]`, row-major.
     #[cfg(feature = "dense")]
     dense: OnceLock<Array2<f32>>,
@@ -83,6 +84,7 @@ impl SparseLinear {
             lookup: OnceLock::new(),
             nm: OnceLock::new(),
             blocks: OnceLock::new(),
+            fan_in: OnceLock::new(),
             #[cfg(feature = "dense")]
             dense: OnceLock::new(),
             #[cfg(feature = "dense")]
@@ -138,6 +140,7 @@ impl SparseLinear {
             Format::Lookup => self.lookup().bytes(),
             Format::Nm => self.nm().bytes(),
             Format::Block => self.blocks().bytes(),
+            Format::FanIn => self.fan_in().bytes(),
             Format::Panel => self.panels().bytes(),
             Format::Dense => return self.dense_bytes(),
         };
@@ -150,7 +153,9 @@ impl SparseLinear {
             let width = plan::panel_width((out, inputs), self.kept() as f64, self.isa);
             let loads = PanelMatrix::loads(&self.matrix, width);
             let slots = NmMatrix::fit(&self.matrix).map(|nm| out * nm.slots(inputs));
-            Profile { out, inputs, kept: self.kept(), loads, slots, blocks: BlockMatrix::fit(&self.matrix) }
+            let blocks = BlockMatrix::fit(&self.matrix);
+            let fan_in = FanInMatrix::fit(&self.matrix);
+            Profile { out, inputs, kept: self.kept(), loads, slots, blocks, fan_in }
         })
     }
 
@@ -166,6 +171,9 @@ impl SparseLinear {
             }
             Format::Block => {
                 self.blocks();
+            }
+            Format::FanIn => {
+                self.fan_in();
             }
             Format::Panel => {
                 self.panels();
@@ -213,6 +221,13 @@ impl SparseLinear {
         })
     }
 
+    fn fan_in(&self) -> &FanInMatrix {
+        self.fan_in.get_or_init(|| {
+            FanInMatrix::new(&self.matrix, self.isa.lanes())
+                .unwrap_or_else(|error| unreachable!("vectors have so many lanes: {error}"))
+        })
+    }
+
     /// The layer on a few samples, side by side: `x` and `y` are `[samples, stride]`, with a stride that both can be
     /// read to in whole panels of a lookup.
     pub(super) fn forward_rows(
@@ -233,6 +248,20 @@ impl SparseLinear {
             Format::Block => {
                 let matrix = self.blocks();
                 self.isa.run(SpmvBlock {
+                    matrix,
+                    exact,
+                    bias,
+                    activation,
+                    samples,
+                    x,
+                    x_stride,
+                    y,
+                    y_stride,
+                });
+            }
+            Format::FanIn => {
+                let matrix = self.fan_in();
+                self.isa.run(SpmvFanIn {
                     matrix,
                     exact,
                     bias,
