@@ -133,6 +133,8 @@ struct Step {
     format: Format,
     out: usize,
     inputs: usize,
+    /// Loads of activations for each kept weight, in panels.
+    loads: f64,
     /// The seconds of the layer alone.
     seconds: Seconds,
     /// The cheapest way to the end of this layer in each format: its seconds, and the format of the layer before.
@@ -149,14 +151,14 @@ impl Plan {
     pub(crate) fn model(&mut self, layers: impl Iterator<Item = Profile>, batch: usize, isa: Isa) {
         (self.batch, self.isa, self.origin) = (batch, isa, Origin::Model);
         self.fill(layers.map(|layer| (layer, Format::ALL.map(|format| seconds(layer, format, batch, isa)))));
-        self.choose(MARGIN);
+        self.choose(|step| if step.loads < SHARED { SURE_MARGIN } else { MARGIN });
     }
 
     /// The cheapest plan by given times.
     pub(crate) fn of_times(layers: impl Iterator<Item = (Profile, Seconds)>, batch: usize, isa: Isa) -> Self {
         let mut plan = Self { batch, origin: Origin::Measured, ..Self::empty(isa) };
         plan.fill(layers);
-        plan.choose(1.0);
+        plan.choose(|_| 1.0);
         plan
     }
 
@@ -249,6 +251,7 @@ impl Plan {
             format: Format::Panel,
             out: layer.out,
             inputs: layer.inputs,
+            loads: layer.loads,
             seconds,
             ways,
         }));
@@ -257,11 +260,12 @@ impl Plan {
     /// Finds the cheapest way through the layers, from the caller's input, which is a batch, to the output, which is
     /// one, too. Another layout than the layer before has costs a way for each activation between them, and a sparse
     /// format must win over the dense product by `margin`.
-    fn choose(&mut self, margin: f64) {
+    fn choose(&mut self, margin: impl Fn(&Step) -> f64) {
         // What comes before the first layer is like a dense one that took no time.
         let mut before = Format::ALL.map(|format| if format == Format::Dense { 0.0 } else { f64::INFINITY });
         for step in &mut self.steps {
             let activations = 1e-9 * (self.batch * step.inputs) as f64;
+            let margin = margin(step);
             step.ways = Format::ALL.map(|format| {
                 let ways = Format::ALL.map(|from| {
                     let [from_layout, layout] = [from, format].map(Format::layout);
@@ -320,6 +324,13 @@ pub(crate) struct Profile {
 /// By how much a sparse format must be expected to win over the dense product: the model knows neither well enough to
 /// tell less, and dense is what a user has without us.
 const MARGIN: f64 = 1.25;
+
+/// The same where the rows of a layer share nearly all of their columns: panels are a dense product then, and its time is
+/// known well. (It is often faster than faer's, which packs what it multiplies anew each time.)
+const SURE_MARGIN: f64 = 1.1;
+
+/// [Loads](Profile::loads) below which they do.
+const SHARED: f64 = 0.35;
 
 /// The time that a layer is expected to take in a format, on one thread of a 2.8 GHz Ice Lake server with AVX-512. Lookups are
 /// fitted to layers up to 4096×4096 at 0 to 95% and batches of 1 to 16 (standard deviation of the ratio: 26%, outliers of a
@@ -393,7 +404,7 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
                 _ if portable => (0.6, 0.9, 0.0),
                 // It has as many ports for loads as for multiply-adds.
                 8 => (0.33, 0.02, 0.12),
-                _ => (0.16, 0.155, 0.12),
+                _ => (0.12, 0.21, 0.12),
             };
             // A tile of one vector waits for its sums, whatever it loads.
             let vector = vector + load * if vectors > tiles || portable { layer.loads } else { 1.0 };
@@ -413,7 +424,7 @@ fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
                 ..3e7 => 0.3,
                 _ => 0.36,
             };
-            let multiply = if portable { 0.1 } else { 0.216 / lanes as f64 };
+            let multiply = if portable { 0.04 } else { 0.216 / lanes as f64 };
             let product = weights
                 * match batch {
                     1 => far,

@@ -36,7 +36,7 @@ fn batches_run_in_panels_and_single_samples_in_rows() {
 #[test]
 fn a_mask_that_keeps_too_much_runs_dense() {
     for isa in isas() {
-        for batch in [16, 64, 512] {
+        for batch in [1, 4, 512] {
             let mlp = SparseMlp::new(vec![linear(512, 512, 0.0, isa)]).unwrap();
             assert_eq!(formats(&mlp.plan(batch)), [Format::Dense], "{isa}, batch {batch}");
         }

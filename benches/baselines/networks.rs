@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2, ShapeBuilder};
 use tombola::dense::{DenseLayer, DenseMlp, Initialisation};
-use tombola::mask::{Block, Norm};
+use tombola::mask::{Block, Norm, neurons};
 use tombola::{Activation, Mask, SparseMlp};
 
 /// How a matrix lies in memory. Activations are `[batch, features]`, so column-major ones are feature-major.
@@ -47,6 +47,9 @@ pub enum Masks {
     OfEvery(usize, usize),
     /// The columns of so many rows that have the largest norm.
     Blocks(usize),
+    /// All weights between the hidden neurons with the largest norms. The others are taken out, for the dense network as well:
+    /// it is a smaller dense one.
+    Neurons,
 }
 
 impl Network {
@@ -58,7 +61,7 @@ impl Network {
     pub fn sparsities(&self) -> &'static [f64] {
         match self.masks {
             Masks::Uniform | Masks::PowerLaw => &SPARSITIES,
-            Masks::OfEvery(2, 4) => &[0.5],
+            Masks::OfEvery(2, 4) | Masks::Neurons => &[0.5],
             Masks::OfEvery(..) => &[0.75],
             Masks::Blocks(16) => &[0.8, 0.9],
             Masks::Blocks(_) => &[0.9],
@@ -70,7 +73,7 @@ impl Network {
             // 70 is a whole panel of samples and a part of one.
             _ if is_test() => &[1, 70],
             Masks::Uniform | Masks::PowerLaw => &[1, 16, 64, 256, 512],
-            Masks::OfEvery(..) | Masks::Blocks(_) => &[1, 64, 512],
+            Masks::OfEvery(..) | Masks::Blocks(_) | Masks::Neurons => &[1, 64, 512],
         }
     }
 }
@@ -147,12 +150,24 @@ const NETWORKS: &[Network] = &[
         order: Order::RowMajor,
         masks: Masks::Blocks(4),
     },
+    Network {
+        name: "768→3072→768 half the neurons",
+        sizes: &[768, 3072, 768],
+        order: Order::RowMajor,
+        masks: Masks::Neurons,
+    },
 ];
 
 /// Small ones, to see that everything works.
 const TINY: &[Network] = &[
     Network { name: "60→40→10", sizes: &[60, 40, 10], order: Order::RowMajor, masks: Masks::Uniform },
     Network { name: "70×50", sizes: &[70, 50], order: Order::ColumnMajor, masks: Masks::PowerLaw },
+    Network {
+        name: "60→40→10 half the neurons",
+        sizes: &[60, 40, 10],
+        order: Order::RowMajor,
+        masks: Masks::Neurons,
+    },
     Network { name: "70×50 1:4", sizes: &[70, 50], order: Order::ColumnMajor, masks: Masks::OfEvery(1, 4) },
 ];
 
@@ -188,16 +203,31 @@ impl Model {
         });
         let mut dense =
             DenseMlp::new(layers.collect::<Result<_, _>>().expect("as they were")).expect("the sizes fit");
-        let masks: Vec<Mask> = (dense.weight_views().iter().enumerate())
-            .map(|(index, weight)| network.masks.of(*weight, sparsity, 1 + index as u64))
-            .collect();
+        let masks = network.masks.of_layers(&dense.weight_views(), sparsity);
         dense.apply_masks(&masks).expect("the masks fit");
-        let sparse = dense.to_sparse(&masks).expect("the masks fit");
+        let mut sparse = dense.to_sparse(&masks).expect("the masks fit");
+        if network.masks == Masks::Neurons {
+            sparse = sparse.shrink().expect("there are dead neurons");
+            dense = DenseMlp::from(&sparse);
+        }
         Self { network, sparsity, dense, sparse }
     }
 }
 
 impl Masks {
+    fn of_layers(self, weights: &[ArrayView2<'_, f32>], sparsity: f64) -> Vec<Mask> {
+        if self == Self::Neurons {
+            let all: Vec<Mask> = weights.iter().map(|weight| Mask::all(weight.dim())).collect();
+            let layers: Vec<_> = weights.iter().copied().zip(&all).collect();
+            let hidden = &weights[..weights.len() - 1];
+            let kept: Vec<usize> =
+                hidden.iter().map(|weight| ((1.0 - sparsity) * weight.nrows() as f64) as usize).collect();
+            return neurons(&layers, Norm::L2, &kept).expect("a count for each hidden layer");
+        }
+        let weights = weights.iter().enumerate();
+        weights.map(|(index, weight)| self.of(*weight, sparsity, 1 + index as u64)).collect()
+    }
+
     fn of(self, weight: ArrayView2<'_, f32>, sparsity: f64, seed: u64) -> Mask {
         let shape = weight.dim();
         match self {
@@ -206,6 +236,7 @@ impl Masks {
                 let block = Block { rows, columns: 1, norm: Norm::L2 };
                 Mask::blocks(weight, block, sparsity).expect("a sparsity of a layer")
             }
+            Self::Neurons => unreachable!("its layers depend on each other"),
             Self::Uniform => Mask::random(shape, sparsity, seed).expect("a sparsity of a layer"),
             Self::PowerLaw => {
                 let lengths = power_law(shape, sparsity);

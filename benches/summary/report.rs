@@ -87,6 +87,11 @@ fn write(text: &mut String, lines: &[Line]) -> std::fmt::Result {
             }
             Masks::OfEvery(n, m) => format!("the largest {n} of every {m} weights (`Mask::n_of_m`)"),
             Masks::Blocks(rows) => format!("columns of {rows} rows, by their L2 norm (`Mask::blocks`)"),
+            Masks::Neurons => {
+                "the hidden neurons of the largest L2 norms (`mask::neurons`), the others taken out \
+                               (`SparseMlp::shrink`); the dense networks, too, are without them"
+                    .to_owned()
+            }
         };
         writeln!(text, "\n## {}\n\n{sizes}, activations {order}, {masks}.\n", network.name)?;
         writeln!(

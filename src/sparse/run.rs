@@ -13,9 +13,9 @@ use crate::plan::{Choice, Layout, Plan};
 /// to pay for packing its weights, and no more memory than that.
 pub(super) const CHUNK: usize = 2048;
 
-/// The smallest batch whose activations lie feature-major between a dense layer and its neighbours: there faer's product
-/// is the faster way round.
-const BY_FEATURES: usize = 13;
+/// The batches whose activations lie feature-major between a dense layer and its neighbours: there faer's product is the
+/// faster way round.
+const BY_FEATURES: Range<usize> = 13..192;
 
 /// Some neighbouring layers that work on the same layout, each by its format.
 struct Stretch {
@@ -93,7 +93,7 @@ impl SparseMlp {
             let y = match stretches.peek() {
                 Some(next) => {
                     let rows = [layout, next.layout].contains(&Layout::Rows);
-                    by_features = samples >= BY_FEATURES && !rows;
+                    by_features = BY_FEATURES.contains(&samples) && !rows;
                     matrix_mut(&mut after[..samples * out], samples, by_features)
                 }
                 None => y.view_mut(),
