@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::slice;
 
-use ndarray::ArrayViewMut2;
+use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::vector::MAX_LANES;
 use super::{Task, Vector};
@@ -111,8 +111,49 @@ impl Task for TileToRows<'_, '_> {
     }
 }
 
-/// `y[sample, feature] = tile[feature, sample]`, where the samples of a feature follow each other. (The standard library's
-/// copying spends as long on finding out how to go about such a short one; loading has other things to wait for.)
+/// How many features before a tile needs them it asks for their samples: those of a large batch lie a page or more apart, where no
+/// hardware looks ahead.
+const AHEAD: isize = 6;
+
+/// `tile[feature - first, sample] = x[sample, feature]`, where the samples of a feature follow each other. (The standard library's
+/// copying spends as long on finding out how to go about such a short one.)
+pub(crate) struct FeaturesToTile<'a> {
+    /// `[samples, features]`, with a stride of 1 between samples.
+    pub(crate) x: ArrayView2<'a, f32>,
+    /// `[features, width]`.
+    pub(crate) tile: &'a mut [f32],
+    /// Whole vectors, enough for the samples: lanes without a sample become 0.
+    pub(crate) width: usize,
+}
+
+impl Task for FeaturesToTile<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Self { x, tile, width } = self;
+        let (samples, features) = x.dim();
+        assert!(width >= samples, "enough for the samples");
+        assert_eq!(tile.len(), features * width, "the tile is [features, width]");
+        assert!(x.strides()[0] == 1 || samples < 2, "samples follow each other");
+        let (stride, whole) = (x.strides()[1], samples / V::LANES * V::LANES);
+        for (feature, lanes) in tile.chunks_exact_mut(width).enumerate() {
+            // SAFETY: `x` has this feature, and its samples one after the other.
+            let column =
+                unsafe { slice::from_raw_parts(x.as_ptr().offset(feature as isize * stride), samples) };
+            for at in (0..whole).step_by(V::LANES) {
+                // SAFETY: the caller promises the instruction set; `at` and the lanes from there lie in both.
+                unsafe {
+                    V::prefetch(column, (AHEAD * stride) as usize + at);
+                    V::load(column, at).store(lanes, at);
+                }
+            }
+            let (rest, padding) = lanes[whole..].split_at_mut(samples - whole);
+            rest.copy_from_slice(&column[whole..]);
+            padding.fill(0.0);
+        }
+    }
+}
+
+/// `y[sample, feature] = tile[feature, sample]`, the other way.
 pub(crate) struct TileToFeatures<'a> {
     /// `[features, width]`.
     pub(crate) tile: &'a [f32],
@@ -130,15 +171,18 @@ impl Task for TileToFeatures<'_> {
         assert!(width >= samples, "enough for the samples");
         assert_eq!(tile.len(), features * width, "the tile is [features, width]");
         assert!(y.strides()[0] == 1 || samples < 2, "samples follow each other");
-        let whole = samples / V::LANES * V::LANES;
+        let (stride, whole) = (y.strides()[1], samples / V::LANES * V::LANES);
         for (feature, lanes) in tile.chunks_exact(width).enumerate() {
             // SAFETY: `y` has this feature, and its samples one after the other.
             let column = unsafe {
-                slice::from_raw_parts_mut(y.as_mut_ptr().offset(feature as isize * y.strides()[1]), samples)
+                slice::from_raw_parts_mut(y.as_mut_ptr().offset(feature as isize * stride), samples)
             };
             for at in (0..whole).step_by(V::LANES) {
                 // SAFETY: the caller promises the instruction set; `at` and the lanes from there lie in both.
-                unsafe { V::load(lanes, at).store(column, at) };
+                unsafe {
+                    V::prefetch(column, (AHEAD * stride) as usize + at);
+                    V::load(lanes, at).store(column, at);
+                }
             }
             column[whole..].iter_mut().zip(&lanes[whole..]).for_each(|(value, &lane)| *value = lane);
         }

@@ -6,7 +6,7 @@ use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
 use super::join;
 use crate::Isa;
-use crate::kernel::{RowsToTile, TileToFeatures, TileToRows};
+use crate::kernel::{FeaturesToTile, RowsToTile, TileToFeatures, TileToRows};
 
 /// The tiles of a batch: as wide as can be, and the last one rounded up to whole vectors.
 pub(crate) fn tiles(batch: usize, isa: Isa) -> impl Iterator<Item = Tile> {
@@ -78,12 +78,12 @@ impl Tile {
             }
             Source::Features(x) => x.slice_axis_move(Axis(1), features.into()),
         };
+        if x.strides()[0] == 1 {
+            return isa.run(FeaturesToTile { x, tile, width });
+        }
         for (column, lanes) in x.columns().into_iter().zip(tile.chunks_exact_mut(width)) {
             let (lanes, padding) = lanes.split_at_mut(samples);
-            match column.to_slice() {
-                Some(column) => lanes.copy_from_slice(column),
-                None => column.iter().zip(lanes).for_each(|(&value, lane)| *lane = value),
-            }
+            column.iter().zip(lanes).for_each(|(&value, lane)| *lane = value);
             padding.fill(0.0);
         }
     }
