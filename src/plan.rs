@@ -151,14 +151,18 @@ impl Plan {
     pub(crate) fn model(&mut self, layers: impl Iterator<Item = Profile>, batch: usize, isa: Isa) {
         (self.batch, self.isa, self.origin) = (batch, isa, Origin::Model);
         self.fill(layers.map(|layer| (layer, Format::ALL.map(|format| seconds(layer, format, batch, isa)))));
-        self.choose(|step| if step.loads < SHARED { SURE_MARGIN } else { MARGIN });
+        self.choose(|step, format| match format {
+            Format::Dense => 1.0,
+            Format::Panel if step.loads < SHARED => SURE_MARGIN,
+            _ => MARGIN,
+        });
     }
 
     /// The cheapest plan by given times.
     pub(crate) fn of_times(layers: impl Iterator<Item = (Profile, Seconds)>, batch: usize, isa: Isa) -> Self {
         let mut plan = Self { batch, origin: Origin::Measured, ..Self::empty(isa) };
         plan.fill(layers);
-        plan.choose(|_| 1.0);
+        plan.choose(|_, _| 1.0);
         plan
     }
 
@@ -260,12 +264,11 @@ impl Plan {
     /// Finds the cheapest way through the layers, from the caller's input, which is a batch, to the output, which is
     /// one, too. Another layout than the layer before has costs a way for each activation between them, and a sparse
     /// format must win over the dense product by `margin`.
-    fn choose(&mut self, margin: impl Fn(&Step) -> f64) {
+    fn choose(&mut self, margin: impl Fn(&Step, Format) -> f64) {
         // What comes before the first layer is like a dense one that took no time.
         let mut before = Format::ALL.map(|format| if format == Format::Dense { 0.0 } else { f64::INFINITY });
         for step in &mut self.steps {
             let activations = 1e-9 * (self.batch * step.inputs) as f64;
-            let margin = margin(step);
             step.ways = Format::ALL.map(|format| {
                 let ways = Format::ALL.map(|from| {
                     let [from_layout, layout] = [from, format].map(Format::layout);
@@ -273,8 +276,7 @@ impl Plan {
                     (before[from as usize] + if from_layout == layout { 0.0 } else { way }, from)
                 });
                 let (cost, from) = cheapest(ways);
-                let handicap = if format == Format::Dense { 1.0 } else { margin };
-                (cost + handicap * step.seconds[format as usize], from)
+                (cost + margin(step, format) * step.seconds[format as usize], from)
             });
             before = step.ways.map(|(cost, _)| cost);
         }
