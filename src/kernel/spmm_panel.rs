@@ -73,7 +73,7 @@ impl SpmmPanel<'_> {
                         (at, entry) = (at + 1, entry + PANEL_ROWS);
                     }
                     for _ in 0..group.pairs {
-                        let [a, b, c, d] = V::splat_each(matrix.values(), entry);
+                        let [a, b, c, d] = V::splat_four(matrix.values(), entry);
                         let columns = [at, at + 1].map(|at| V::read(matrix.columns(), at) as usize);
                         let (first, second) = sums.split_at_mut(2);
                         multiply_all([a, b], x, columns[0], first);
