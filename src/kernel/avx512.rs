@@ -79,20 +79,6 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn splat_each(memory: &[f32], at: usize) -> [Self; 4] {
-        debug_assert!(at + 4 <= memory.len());
-        // SAFETY: the caller promises that the four lie in `memory`.
-        unsafe {
-            [
-                Self::splat(*memory.get_unchecked(at)),
-                Self::splat(*memory.get_unchecked(at + 1)),
-                Self::splat(*memory.get_unchecked(at + 2)),
-                Self::splat(*memory.get_unchecked(at + 3)),
-            ]
-        }
-    }
-
-    #[inline(always)]
     unsafe fn load(memory: &[f32], at: usize) -> Self {
         debug_assert!(at + LANES <= memory.len());
         // SAFETY: the caller promises that the lanes lie in `memory`.

@@ -69,15 +69,18 @@ impl SpmmPanel<'_> {
                     }
                     for _ in 0..group.fours {
                         let column = V::read(matrix.columns(), at) as usize;
-                        multiply_all(V::splat_each(matrix.values(), entry), x, column, &mut sums);
+                        let (first, second) = sums.split_at_mut(2);
+                        let [a, b, c, d] = [0, 1, 2, 3].map(|row| V::read(matrix.values(), entry + row));
+                        multiply_both([V::splat(a), V::splat(b)], x, column, first);
+                        multiply_both([V::splat(c), V::splat(d)], V::again(x), column, second);
                         (at, entry) = (at + 1, entry + PANEL_ROWS);
                     }
                     for _ in 0..group.pairs {
                         let [a, b, c, d] = V::splat_four(matrix.values(), entry);
                         let columns = [at, at + 1].map(|at| V::read(matrix.columns(), at) as usize);
                         let (first, second) = sums.split_at_mut(2);
-                        multiply_all([a, b], x, columns[0], first);
-                        multiply_all([c, d], x, columns[1], second);
+                        multiply_both([a, b], x, columns[0], first);
+                        multiply_both([c, d], x, columns[1], second);
                         (at, entry) = (at + 2, entry + PANEL_ROWS);
                     }
                     for _ in 0..group.singles {
@@ -112,13 +115,13 @@ impl SpmmPanel<'_> {
     }
 }
 
-/// Adds some weights, splat, times the activations of one column to the sums of their rows, with one load for all of them.
+/// Adds two weights, splat, times the activations of one column to the sums of their rows, with one load for both.
 ///
 /// # Safety
 /// As [`multiply`].
 #[inline(always)]
-unsafe fn multiply_all<V: Vector, const N: usize, const ROWS: usize>(
-    weights: [V; ROWS],
+unsafe fn multiply_both<V: Vector, const N: usize>(
+    weights: [V; 2],
     x: &[f32],
     column: usize,
     sums: &mut [[V; N]],

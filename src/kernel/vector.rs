@@ -32,22 +32,21 @@ pub(crate) trait Vector: Copy {
     /// `at + 4 <= memory.len()`.
     unsafe fn splat_four(memory: &[f32], at: usize) -> [Self; 4];
 
-    /// [`splat_four`](Self::splat_four) by whatever is cheaper where a kernel does not wait for loads: a shuffle may take the
-    /// place of a multiply-add.
-    ///
-    /// # Safety
-    /// `at + 4 <= memory.len()`.
-    #[inline(always)]
-    unsafe fn splat_each(memory: &[f32], at: usize) -> [Self; 4] {
-        // SAFETY: the caller's promise.
-        unsafe { Self::splat_four(memory, at) }
-    }
-
     /// `memory[at..at + LANES]`.
     ///
     /// # Safety
     /// `at + LANES <= memory.len()`.
     unsafe fn load(memory: &[f32], at: usize) -> Self;
+
+    /// The same memory, from which the compiler loads again what it has in registers already: where these are few, it would
+    /// put sums away to keep it.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    #[inline(always)]
+    unsafe fn again(memory: &[f32]) -> &[f32] {
+        memory
+    }
 
     /// `memory[at..at + LANES] = self`.
     ///
