@@ -8,7 +8,11 @@ use ndarray::{Array1, ArrayView1, ArrayView2};
 use ndarray::{Array2, ArrayViewMut2};
 
 use super::join;
+#[cfg(feature = "dense")]
+use super::run::BY_FEATURES;
 use super::tile::Tile;
+#[cfg(feature = "dense")]
+use super::workspace::matrix_mut;
 use crate::csr::{self, Csr};
 use crate::format::{BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, NmMatrix, PanelMatrix};
 use crate::kernel::{Activate, SpmmPanel, SpmvBlock, SpmvCsr, SpmvFanIn, SpmvLookup, SpmvNm, is_fused};
@@ -16,6 +20,10 @@ use crate::kernel::{Activate, SpmmPanel, SpmvBlock, SpmvCsr, SpmvFanIn, SpmvLook
 use crate::kernel::{finish, gemm};
 use crate::plan::{Format, Profile};
 use crate::{Activation, Error, Isa, Result, plan};
+
+/// Inputs below which faer multiplies one sample faster by the columns of the weights than by their rows.
+#[cfg(feature = "dense")]
+const SHORT: usize = 64;
 
 /// Bands of rows that are walked together while a tile is loaded: their sums, too, stay in the second-level cache.
 const BANDS_TOGETHER: usize = 2;
@@ -386,8 +394,8 @@ impl SparseLinear {
     }
 
     /// The layer on a whole batch, by the dense product on some threads of the current rayon pool. What a pruned weight
-    /// multiplies counts there, if it is infinite or NaN: samples with NaN in their output are done again from the CSR,
-    /// with two buffers that a sample fits in.
+    /// multiplies counts there, if it is infinite or NaN: samples with NaN in their output are done again from the CSR. The
+    /// buffers hold the activations of a tile, before and after the layer.
     #[cfg(feature = "dense")]
     pub(super) fn forward_batch(
         &self,
@@ -396,16 +404,30 @@ impl SparseLinear {
         [before, after]: [&mut [f32]; 2],
         threads: usize,
     ) {
+        let (samples, (out, inputs)) = (x.nrows(), self.shape());
         let by_rows = |strides: &[isize]| strides[1] == 1;
+        let rows = by_rows(x.strides()) && by_rows(y.strides());
         // Which way round faer is fastest: measured.
-        if x.nrows() == 1 {
-            gemm(y.view_mut().reversed_axes(), self.dense().view(), x.t(), threads);
-        } else if by_rows(x.strides()) && by_rows(y.strides()) {
-            gemm(y.view_mut(), x, self.transposed().view(), threads);
+        let finite = if (2..BY_FEATURES.start).contains(&samples) && !rows {
+            // So much faster on rows that they are worth the way to them, and back.
+            let mut x_rows = matrix_mut(&mut before[..samples * inputs], samples, false);
+            let mut y_rows = matrix_mut(&mut after[..samples * out], samples, false);
+            x_rows.assign(&x);
+            gemm(y_rows.view_mut(), x_rows.view(), self.transposed().view(), threads);
+            let finite = finish(y_rows.view_mut(), self.bias_slice(), self.activation, self.isa);
+            y.assign(&y_rows);
+            finite
         } else {
-            gemm(y.view_mut(), x, self.dense().t(), threads);
-        }
-        if finish(y.view_mut(), self.bias_slice(), self.activation, self.isa) {
+            if samples == 1 && (inputs >= SHORT || out < inputs) {
+                gemm(y.view_mut().reversed_axes(), self.dense().view(), x.t(), threads);
+            } else if samples == 1 || rows {
+                gemm(y.view_mut(), x, self.transposed().view(), threads);
+            } else {
+                gemm(y.view_mut(), x, self.dense().t(), threads);
+            }
+            finish(y.view_mut(), self.bias_slice(), self.activation, self.isa)
+        };
+        if finite {
             return;
         }
         for (x, mut y) in x.rows().into_iter().zip(y.rows_mut()) {

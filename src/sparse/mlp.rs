@@ -3,6 +3,7 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::SparseLinear;
+use super::run::BY_FEATURES;
 use super::workspace::{Buffer, Workspace};
 use crate::format::MAX_TABLES;
 use crate::measure::duration;
@@ -263,10 +264,10 @@ impl SparseMlp {
         self.widest().next_multiple_of(MAX_TABLES * self.isa.lanes())
     }
 
-    /// Floats of the widest layer's activations, in the widest tile or in rows.
+    /// Floats of the widest layer's activations, in the widest tile, or in rows for lookups or for the dense product.
     fn buffer_len(&self) -> usize {
-        let tile = self.widest() * self.isa.lanes() * self.isa.tile_vectors();
-        tile.max(self.row_stride() * self.isa.lookup_samples())
+        let samples = (self.isa.lanes() * self.isa.tile_vectors()).max(BY_FEATURES.start);
+        (self.widest() * samples).max(self.row_stride() * self.isa.lookup_samples())
     }
 
     /// Features of the widest layer.

@@ -15,7 +15,7 @@ pub(super) const CHUNK: usize = 2048;
 
 /// The batches whose activations lie feature-major between a dense layer and its neighbours: there faer's product is the
 /// faster way round.
-const BY_FEATURES: Range<usize> = 13..192;
+pub(super) const BY_FEATURES: Range<usize> = 13..192;
 
 /// Some neighbouring layers that work on the same layout, each by its format.
 struct Stretch {
