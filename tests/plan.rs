@@ -4,6 +4,7 @@ mod common;
 
 use common::{isas, noise_matrix};
 use ndarray::Array2;
+use tombola::mask::Block;
 use tombola::plan::{Format, Origin, Plan};
 use tombola::{Activation, ErrorKind, Isa, Mask, SparseLinear, SparseMlp};
 
@@ -36,7 +37,8 @@ fn batches_run_in_panels_and_single_samples_in_rows() {
 #[test]
 fn a_mask_that_keeps_too_much_runs_dense() {
     for isa in isas() {
-        for batch in [1, 4, 512] {
+        // (For a single sample lookups may be the faster, whatever the mask keeps.)
+        for batch in [4, 512] {
             let mlp = SparseMlp::new(vec![linear(512, 512, 0.0, isa)]).unwrap();
             assert_eq!(formats(&mlp.plan(batch)), [Format::Dense], "{isa}, batch {batch}");
         }
@@ -156,7 +158,8 @@ fn a_mask_is_planned_by_what_it_is() {
         // However it was made.
         let every = Mask::from_fn((1024, 1024), |row, column| (column % 8).abs_diff(row % 7) < 2);
         let random = Mask::random((1024, 1024), 0.75, 1).unwrap();
-        let blocks = Mask::from_fn((1024, 1024), |row, column| (row / 16 * 31 + column * 17) % 10 == 0);
+        let size = "16x1".parse::<Block>().unwrap();
+        let blocks = Mask::blocks(noise_matrix(1024, 1024, 1).view(), size, 0.9).unwrap();
         let first =
             |mask: &Mask| SparseMlp::new(vec![layer(mask)]).unwrap().plan(1).choices().next().unwrap().format;
         // Without lookups, in whatever is left.
@@ -166,8 +169,9 @@ fn a_mask_is_planned_by_what_it_is() {
             assert_eq!([first(&every), first(&random)], [Format::Nm, Format::Lookup], "{isa}");
         }
         assert_eq!(first(&blocks), Format::Block, "{isa}");
-        // Gathers are worth it in the widest vectors alone.
+        // In the widest vectors gathers are worth it; in others CSR is as fast.
         let few = Mask::from_fn((1024, 1024), |row, column| (row * 7 + column) % 256 == 0);
-        assert_eq!(first(&few) == Format::FanIn, isa.name() == "avx512", "{isa}");
+        assert!([Format::FanIn, Format::Csr].contains(&first(&few)), "{isa}");
+        assert!(isa.name() != "avx512" || first(&few) == Format::FanIn, "{isa}");
     }
 }

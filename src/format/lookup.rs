@@ -15,6 +15,8 @@
 //! A padded slot computes 0 × an activation, which is NaN where that is infinite or NaN. The kernel redoes from the
 //! plain CSR whatever does not come out finite.
 
+use std::cmp::Reverse;
+
 use super::{CsrMatrix, csr_of_rows};
 use crate::csr::Csr;
 use crate::{Error, Result};
@@ -49,6 +51,16 @@ impl Registers {
     pub(crate) fn per_word(self) -> usize {
         31 / self.bits()
     }
+
+    /// Roughly the cycles of a slot: a permutation for each two tables, what chooses between them, a multiply-add and mostly
+    /// a shift, on two ports.
+    fn slot_cycles(self) -> f64 {
+        match self.tables {
+            2 => 1.5,
+            4 => 3.0,
+            _ => 5.5,
+        }
+    }
 }
 
 /// The bit of a panel's first word that tells a first slot with a kept weight from padding. (Later slots tell by
@@ -79,6 +91,19 @@ pub struct LookupMatrix {
     tail_values: Vec<f32>,
 }
 
+/// What lookups do for one sample, but for writing the sums of each chunk.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct LookupWork {
+    /// Vectors of activations that are loaded.
+    pub(crate) tables: f64,
+    /// Vectors of slots.
+    pub(crate) slots: f64,
+    /// Roughly the cycles of their permutations and multiply-adds.
+    pub(crate) cycles: f64,
+    /// Entries of the tail.
+    pub(crate) tail: f64,
+}
+
 /// Some rows: where their words and values begin, and how many slots each of their panels has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Chunk {
@@ -99,13 +124,7 @@ impl LookupMatrix {
         if ![4, 8, 16].contains(&lanes) {
             return Err(Error::value("LookupMatrix::new", "lanes", "4, 8 or 16", lanes));
         }
-        let (rows, columns) = matrix.shape();
-        let mut order: Vec<u32> = (0..rows as u32).collect();
-        if is_skewed(matrix, lanes) {
-            let len = |row: u32| matrix.pointers()[row as usize + 1] - matrix.pointers()[row as usize];
-            order.sort_by_key(|&row| std::cmp::Reverse(len(row)));
-        }
-        let mut counts = Counts { of_cell: Vec::new(), of_size: [0; MAX_SIZE + 1] };
+        let ((rows, columns), order, mut counts) = (matrix.shape(), order(matrix, lanes), Counts::new());
         let registers = cheapest_registers(matrix, &order, lanes, &mut counts);
         let panels = columns.div_ceil(registers.columns());
         let mut packed = Self {
@@ -123,6 +142,27 @@ impl LookupMatrix {
             packed.push_chunk(matrix, rows, panels, &mut counts);
         }
         Ok(packed)
+    }
+
+    /// What lookups would do if a matrix were packed for vectors of `lanes` floats, judged by some of its chunks.
+    pub(crate) fn work(matrix: &CsrMatrix, lanes: usize) -> LookupWork {
+        let (order, mut counts) = (order(matrix, lanes), Counts::new());
+        let registers = cheapest_registers(matrix, &order, lanes, &mut counts);
+        let panels = matrix.shape().1.div_ceil(registers.columns());
+        let (mut with_slots, mut slots, mut tail, mut judged) = (0, 0, 0, 0);
+        for rows in some_chunks(&order, lanes) {
+            counts.count(matrix, rows, registers);
+            let most = cheapest_slots(&counts.of_size, panels, registers).0;
+            let rest = |(size, &count): (usize, &u32)| size.saturating_sub(most) * count as usize;
+            with_slots += if most > 0 { panels } else { 0 };
+            slots += most * panels;
+            tail += counts.of_size.iter().enumerate().map(rest).sum::<usize>();
+            judged += 1;
+        }
+        let all = order.len().div_ceil(lanes) as f64 / f64::from(judged.max(1));
+        let [tables, slots, tail] =
+            [registers.tables * with_slots, slots, tail].map(|count| all * count as f64);
+        LookupWork { tables, slots, cycles: registers.slot_cycles() * slots, tail }
     }
 
     fn push_chunk(&mut self, matrix: &CsrMatrix, rows: &[u32], panels: usize, counts: &mut Counts) {
@@ -248,6 +288,23 @@ impl LookupMatrix {
     }
 }
 
+/// The order in which rows come into chunks.
+fn order(matrix: &CsrMatrix, lanes: usize) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..matrix.shape().0 as u32).collect();
+    if is_skewed(matrix, lanes) {
+        let len = |row: u32| matrix.pointers()[row as usize + 1] - matrix.pointers()[row as usize];
+        order.sort_by_key(|&row| Reverse(len(row)));
+    }
+    order
+}
+
+/// Chunks that stand for all: up to 16, spread over the matrix.
+fn some_chunks(order: &[u32], lanes: usize) -> impl Iterator<Item = &[u32]> {
+    let chunks = order.chunks(lanes);
+    let step = chunks.len().div_ceil(16).max(1);
+    chunks.step_by(step)
+}
+
 /// Whether the longest row of a chunk is, on average, so much longer than the others that sorting pays for writing each
 /// output by itself.
 fn is_skewed(matrix: &CsrMatrix, lanes: usize) -> bool {
@@ -268,6 +325,10 @@ struct Counts {
 }
 
 impl Counts {
+    fn new() -> Self {
+        Self { of_cell: Vec::new(), of_size: [0; MAX_SIZE + 1] }
+    }
+
     fn count(&mut self, matrix: &CsrMatrix, rows: &[u32], registers: Registers) {
         let (width, lanes) = (registers.columns() as u32, registers.lanes);
         self.clear(matrix.shape().1.div_ceil(registers.columns()) * lanes);
@@ -291,39 +352,29 @@ impl Counts {
 
 /// The number of panel vectors for which a matrix takes the least time, judged by some of its chunks.
 fn cheapest_registers(matrix: &CsrMatrix, order: &[u32], lanes: usize, counts: &mut Counts) -> Registers {
-    const CHUNKS: usize = 16;
     let cost = |tables: usize, counts: &mut Counts| {
         let registers = Registers { lanes, tables };
         let panels = matrix.shape().1.div_ceil(registers.columns());
-        let chunks = order.chunks(lanes);
-        let step = chunks.len().div_ceil(CHUNKS).max(1);
-        chunks
-            .step_by(step)
-            .map(|rows| {
-                counts.count(matrix, rows, registers);
-                cheapest_slots(&counts.of_size, panels, registers).1
-            })
-            .sum::<f64>()
+        let cost_of_chunk = |rows| {
+            counts.count(matrix, rows, registers);
+            cheapest_slots(&counts.of_size, panels, registers).1
+        };
+        some_chunks(order, lanes).map(cost_of_chunk).sum::<f64>()
     };
     let costs = TABLES.map(|tables| (tables, cost(tables, counts)));
     let cheapest = costs.into_iter().min_by(|(_, a), (_, b)| a.total_cmp(b));
     Registers { lanes, tables: cheapest.map_or(TABLES[0], |(tables, _)| tables) }
 }
 
-/// The number of slots for which a chunk takes the least time, and that time, by a rough count of cycles: a slot is a
-/// permutation for each two tables, what chooses between them, a multiply-add and mostly a shift, on two ports; a panel
-/// loads its activations; an entry of the tail is a few scalar loads, and a share in a loop that ends where nobody
+/// The number of slots for which a chunk takes the least time, and that time, by a rough count of cycles: those of the slots;
+/// a panel loads its activations; an entry of the tail is a few scalar loads, and a share in a loop that ends where nobody
 /// expects it; and a matrix is at best as fast as its bytes come from the third level of the cache. The time is for one
 /// sample and a quarter of that for four together, for whom the tail weighs more.
 fn cheapest_slots(of_size: &[u32], panels: usize, registers: Registers) -> (usize, f64) {
     const TAIL: f64 = 3.0;
     // Cycles for a byte from the third level.
     const BYTE: f64 = 0.1;
-    let slot = match registers.tables {
-        2 => 1.5,
-        4 => 3.0,
-        _ => 5.5,
-    };
+    let slot = registers.slot_cycles();
     let panel = 0.5 * registers.tables as f64;
     let panels = panels as f64;
     let mut tail: f64 = of_size.iter().enumerate().map(|(size, &count)| size as f64 * f64::from(count)).sum();

@@ -27,7 +27,7 @@ pub use block::{BlockMatrix, Blocks};
 pub use csr::CsrMatrix;
 pub use fan_in::FanInMatrix;
 pub use lookup::LookupMatrix;
-pub(crate) use lookup::MAX_TABLES;
+pub(crate) use lookup::{LookupWork, MAX_TABLES};
 pub(crate) use nm::BLOCK as NM_BLOCK;
 pub use nm::{Nm, NmMatrix};
 pub use panel::{BAND_ROWS, PANEL_ROWS, PanelMatrix};

@@ -68,7 +68,7 @@ impl Vector for Lanes {
         let mut start = memory.as_ptr();
         // SAFETY: it changes nothing, which the compiler cannot see; so the slice is the same.
         unsafe {
-            asm!("/* {0} */", inout(reg) start, options(pure, nomem, nostack, preserves_flags));
+            asm!("/* {0} */", inout(reg) start, options(pure, readonly, nostack, preserves_flags));
             slice::from_raw_parts(start, memory.len())
         }
     }

@@ -160,10 +160,11 @@ impl SparseLinear {
             let (out, inputs) = self.shape();
             let width = plan::panel_width((out, inputs), self.kept() as f64, self.isa);
             let loads = PanelMatrix::loads(&self.matrix, width);
+            let lookups = LookupMatrix::work(&self.matrix, self.isa.lanes());
             let slots = NmMatrix::fit(&self.matrix).map(|nm| out * nm.slots(inputs));
             let blocks = BlockMatrix::fit(&self.matrix);
             let fan_in = FanInMatrix::fit(&self.matrix);
-            Profile { out, inputs, kept: self.kept(), loads, slots, blocks, fan_in }
+            Profile { out, inputs, kept: self.kept(), loads, lookups, slots, blocks, fan_in }
         })
     }
 

@@ -6,9 +6,13 @@
 //! looks at all layers together: it is the cheapest way through them, by a small cost model or by times
 //! [measured](Plan::measured) on this machine.
 
+mod cost;
+
 use std::fmt;
 
-use crate::format::Blocks;
+pub(crate) use cost::{Profile, panel_width};
+use cost::{seconds, way};
+
 use crate::{Error, Isa, Result};
 
 /// How a layer's weights are held.
@@ -64,17 +68,6 @@ pub(crate) enum Layout {
     Tiles,
     /// All samples as one matrix, for the dense product.
     Batch,
-}
-
-impl Layout {
-    /// Nanoseconds that it takes to bring an activation into the layout, or out of it, from the matrix of a batch.
-    fn way(self) -> f64 {
-        match self {
-            Self::Rows => 0.05,
-            Self::Tiles => 0.1,
-            Self::Batch => 0.0,
-        }
-    }
 }
 
 /// What runs a layer.
@@ -133,8 +126,6 @@ struct Step {
     format: Format,
     out: usize,
     inputs: usize,
-    /// Loads of activations for each kept weight, in panels.
-    loads: f64,
     /// The seconds of the layer alone.
     seconds: Seconds,
     /// The cheapest way to the end of this layer in each format: its seconds, and the format of the layer before.
@@ -151,18 +142,14 @@ impl Plan {
     pub(crate) fn model(&mut self, layers: impl Iterator<Item = Profile>, batch: usize, isa: Isa) {
         (self.batch, self.isa, self.origin) = (batch, isa, Origin::Model);
         self.fill(layers.map(|layer| (layer, Format::ALL.map(|format| seconds(layer, format, batch, isa)))));
-        self.choose(|step, format| match format {
-            Format::Dense => 1.0,
-            Format::Panel if step.loads < SHARED => SURE_MARGIN,
-            _ => MARGIN,
-        });
+        self.choose(MARGIN);
     }
 
     /// The cheapest plan by given times.
     pub(crate) fn of_times(layers: impl Iterator<Item = (Profile, Seconds)>, batch: usize, isa: Isa) -> Self {
         let mut plan = Self { batch, origin: Origin::Measured, ..Self::empty(isa) };
         plan.fill(layers);
-        plan.choose(|_, _| 1.0);
+        plan.choose(1.0);
         plan
     }
 
@@ -255,7 +242,6 @@ impl Plan {
             format: Format::Panel,
             out: layer.out,
             inputs: layer.inputs,
-            loads: layer.loads,
             seconds,
             ways,
         }));
@@ -264,24 +250,28 @@ impl Plan {
     /// Finds the cheapest way through the layers, from the caller's input, which is a batch, to the output, which is
     /// one, too. Another layout than the layer before has costs a way for each activation between them, and a sparse
     /// format must win over the dense product by `margin`.
-    fn choose(&mut self, margin: impl Fn(&Step, Format) -> f64) {
+    fn choose(&mut self, margin: f64) {
         // What comes before the first layer is like a dense one that took no time.
         let mut before = Format::ALL.map(|format| if format == Format::Dense { 0.0 } else { f64::INFINITY });
         for step in &mut self.steps {
-            let activations = 1e-9 * (self.batch * step.inputs) as f64;
             step.ways = Format::ALL.map(|format| {
                 let ways = Format::ALL.map(|from| {
-                    let [from_layout, layout] = [from, format].map(Format::layout);
-                    let way = activations * (from_layout.way() + layout.way());
-                    (before[from as usize] + if from_layout == layout { 0.0 } else { way }, from)
+                    let layouts = [from, format].map(Format::layout);
+                    let [away, to] = layouts.map(|layout| way(layout, step.inputs, self.batch, self.isa));
+                    let way = if layouts[0] == layouts[1] { 0.0 } else { away + to };
+                    (before[from as usize] + way, from)
                 });
                 let (cost, from) = cheapest(ways);
-                (cost + margin(step, format) * step.seconds[format as usize], from)
+                let margin = if format == Format::Dense { 1.0 } else { margin };
+                (cost + margin * step.seconds[format as usize], from)
             });
             before = step.ways.map(|(cost, _)| cost);
         }
         // Backwards along the cheapest way.
-        let (_, mut format) = cheapest(Format::ALL.map(|format| (before[format as usize], format)));
+        let out = self.steps.last().map_or(0, |step| step.out);
+        let (_, mut format) = cheapest(Format::ALL.map(|format| {
+            (before[format as usize] + way(format.layout(), out, self.batch, self.isa), format)
+        }));
         for step in self.steps.iter_mut().rev() {
             step.format = format;
             format = step.ways[format as usize].1;
@@ -307,161 +297,12 @@ impl Clone for Plan {
     }
 }
 
-/// What the cost of a layer depends on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Profile {
-    pub(crate) out: usize,
-    pub(crate) inputs: usize,
-    pub(crate) kept: usize,
-    /// Loads of activations that a batch needs for each kept weight: 1, or less where rows share columns.
-    pub(crate) loads: f64,
-    /// Slots of all rows in the N:M pattern that the layer fits, if it does.
-    pub(crate) slots: Option<usize>,
-    /// The blocks that the layer falls into, if it does.
-    pub(crate) blocks: Option<Blocks>,
-    /// Slots of a row in a constant fan-in, if it has one.
-    pub(crate) fan_in: Option<usize>,
-}
-
 /// By how much a sparse format must be expected to win over the dense product: the model knows neither well enough to
 /// tell less, and dense is what a user has without us.
-const MARGIN: f64 = 1.25;
-
-/// The same where the rows of a layer share nearly all of their columns: panels are a dense product then, and its time is
-/// known well. (It is often faster than faer's, which packs what it multiplies anew each time.)
-const SURE_MARGIN: f64 = 1.1;
-
-/// [Loads](Profile::loads) below which they do.
-const SHARED: f64 = 0.35;
-
-/// The time that a layer is expected to take in a format, on one thread of a 2.8 GHz Ice Lake server with AVX-512. Lookups are
-/// fitted to layers up to 4096×4096 at 0 to 95% and batches of 1 to 16 (standard deviation of the ratio: 26%, outliers of a
-/// noisy machine not in the fit). Panels were fitted so, too, for each instruction set a vector and a weight were then set
-/// by hand as the loop became faster and shared its loads, from single runs. What a call takes whatever the layer (the last terms) is
-/// read off layers of 10×64 to 64×64. The slope of lookups that come from memory is by hand,
-/// too. The dense constants are read off times of
-/// the same layers. The rest is carried over to the other instruction sets.
-fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) -> f64 {
-    if !format.runs_on(isa) {
-        return f64::INFINITY;
-    }
-    let (kept, lanes, samples) = (layer.kept as f64, isa.lanes(), batch as f64);
-    let portable = isa == Isa::portable();
-    // What weights take on their way from beyond the second-level cache, and from memory.
-    let far = |weights: f64| 0.14 * (weights - 1e5).max(0.0) + 0.2 * (weights - 6e5).max(0.0);
-    let nanoseconds = match format {
-        Format::Csr => samples * (0.5 * kept + 2.0 * layer.out as f64) + 100.0,
-        Format::Lookup => {
-            // A pass over the weights serves a group of samples.
-            let groups = batch.div_ceil(isa.lookup_samples()) as f64;
-            let narrower = 16.0 / lanes as f64;
-            // Panels are the wider, the fewer entries their rows have: so the root.
-            let chunks = layer.out.div_ceil(lanes) as f64;
-            let cells = (kept * chunks * layer.inputs.div_ceil(2 * lanes) as f64).sqrt();
-            let weights = narrower * groups * (0.027 * kept + far(kept));
-            // Rows that share their columns crowd some panels and leave others empty: more of them is tail, which each sample pays
-            // for anew.
-            let crowded = if layer.blocks.is_some() && batch > 1 { 1.4 } else { 1.0 };
-            crowded * (weights + cells * (0.2 * groups + 0.34 * samples) + 38.0 / narrower * chunks * samples)
-                + 100.0
-        }
-        Format::Nm => {
-            let Some(slots) = layer.slots else { return f64::INFINITY };
-            let (slots, groups) = (slots as f64, batch.div_ceil(isa.lookup_samples()) as f64);
-            let narrower = 16.0 / lanes as f64;
-            let chunks = layer.out.div_ceil(lanes) as f64;
-            let weights = narrower * slots * (0.027 * groups + 0.06 * (samples - groups));
-            weights + 0.9 * narrower * groups * far(slots) + 38.0 / narrower * chunks * samples + 100.0
-        }
-        Format::Block => {
-            let Some(blocks) = layer.blocks else { return f64::INFINITY };
-            let (places, groups) = (blocks.places() as f64, batch.div_ceil(isa.lookup_samples()) as f64);
-            // An activation is splat for each block, of which a vector may have several; so are sums added up.
-            let (weight, splat, sums) = match lanes / blocks.rows {
-                _ if portable => (0.2, 0.12, 20.0),
-                0 | 1 => (0.01, 0.06, 20.0),
-                2 => (0.01, 0.09, 30.0),
-                _ => (0.01, 0.17, 40.0),
-            };
-            let weights = groups * (weight * places + 0.6 * far(places)) + splat * samples * places;
-            weights + sums * layer.out as f64 / blocks.rows as f64 * samples + 100.0
-        }
-        Format::FanIn => {
-            let Some(fan_in) = layer.fan_in else { return f64::INFINITY };
-            let chunks = layer.out.div_ceil(lanes) as f64;
-            let slots = chunks * (lanes * fan_in) as f64;
-            let gather = match lanes {
-                _ if portable => 1.3,
-                8 => 1.15,
-                _ => 0.6,
-            };
-            gather * slots * samples + 10.0 * chunks * samples + 100.0
-        }
-        Format::Panel => {
-            // Per kept weight, its broadcast and the vectors of the tile, as many of which as no other row has loaded already; per group of rows in a panel, its sums, which
-            // are taken up and put away.
-            let vectors = batch.div_ceil(lanes) as f64;
-            let tiles = batch.div_ceil(lanes * isa.tile_vectors()) as f64;
-            let (vector, load, weight) = match lanes {
-                _ if portable => (0.6, 0.9, 0.0),
-                // It has as many ports for loads as for multiply-adds.
-                8 => (0.33, 0.02, 0.12),
-                _ => (0.12, 0.21, 0.12),
-            };
-            // A tile of one vector waits for its sums, whatever it loads.
-            let vector = vector + load * if vectors > tiles || portable { layer.loads } else { 1.0 };
-            let groups = layer.out.div_ceil(4)
-                * layer.inputs.div_ceil(panel_width((layer.out, layer.inputs), layer.loads * kept, isa));
-            let sums = groups as f64 * (8.0 * tiles + 4.3 * vectors);
-            kept * (weight * tiles + vector * vectors) + sums + 300.0 + 10.0 * samples
-        }
-        Format::Dense => {
-            // Per weight, its way from memory, the product's own packing of it, and the multiply-adds.
-            let weights = (layer.out * layer.inputs) as f64;
-            let far = match size_of::<f32>() as f64 * weights {
-                ..1.2e6 if batch > 1 => 0.05,
-                ..6e5 => 0.08,
-                ..8e6 => 0.125,
-                ..3e7 if batch == 1 => 0.22,
-                ..3e7 => 0.3,
-                _ => 0.36,
-            };
-            let multiply = if portable { 0.04 } else { 0.216 / lanes as f64 };
-            let product = weights
-                * match batch {
-                    1 => far,
-                    2..=12 => far + multiply * samples,
-                    _ => 0.3 / (1.0 + samples / 64.0) + multiply * samples,
-                };
-            product + 100.0 + 40.0 * samples
-        }
-    };
-    1e-9 * nanoseconds
-}
+const MARGIN: f64 = 1.1;
 
 /// The density up to which a layer trains faster on its kept weights than by dense products. With AVX-512 the two are even
 /// between a half and two thirds, whether the batch is 1, 60 or 1000, since all that there is to do on either side grows with it;
 /// AVX2 sparse kernels are even with dense AVX-512 products at 0.4.
 #[cfg(feature = "dense")]
 pub(crate) const SPARSE_TRAINING: f64 = 0.4;
-
-/// Bytes of activations that a panel holds, about: most of a first-level cache, and the rest is for what streams through.
-const PANEL_BYTES: usize = 40 << 10;
-
-/// Loads of activations for a row below which a panel is too narrow: taking up and putting away a row's sums then costs as much
-/// as reading a larger panel from the second level.
-const FEW: f64 = 8.0;
-
-/// Columns of a layer's panels, which are all of about the same width, if so many activations are loaded for all of its rows:
-/// one for each kept weight, or fewer where rows share columns.
-pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa) -> usize {
-    let width = PANEL_BYTES / (size_of::<f32>() * isa.lanes() * isa.tile_vectors());
-    let loads = width as f64 * loads / (out * inputs) as f64;
-    let width = match loads {
-        FEW.. => width,
-        _ if loads >= FEW / 2.0 => 2 * width,
-        _ => 4 * width,
-    };
-    let panels = ((inputs + width / 2) / width).max(1);
-    inputs.div_ceil(panels)
-}
