@@ -73,7 +73,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
             // Of short rows the sum of a vector's lanes, and the branches, are the better part.
             let short = kept.min(8.0 * out);
             let (weight, far) = by_isa(isa, [(0.55, 0.05), (0.55, 0.07), (0.8, 0.14)]);
-            120.0 + samples * (2.2 * out + weight * kept + 0.3 * short + far * beyond(kept, 1e5))
+            200.0 + samples * (2.2 * out + weight * kept + 0.3 * short + far * beyond(kept, 1e5))
         }
         Format::Lookup => {
             let LookupWork { tables, slots, cycles, tail } = layer.lookups;
@@ -134,7 +134,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
             by_isa(
                 isa,
                 [
-                    kept * (0.15 * tiles + 0.18 * vectors) + 0.35 * loads + 3.7 * sums + 0.2 * far + 350.0,
+                    kept * (0.13 * tiles + 0.157 * vectors) + 0.31 * loads + 3.2 * sums + 0.18 * far + 320.0,
                     kept * (0.21 * tiles + 0.11 * vectors) + 0.27 * loads + 2.9 * sums + 0.055 * far + 300.0,
                     kept * 0.73 * tiles + 0.78 * loads + 0.07 * far + 400.0,
                 ],
