@@ -12,7 +12,7 @@ use crate::Isa;
 use crate::format::{Blocks, LookupWork};
 
 /// What the cost of a layer depends on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Profile {
     pub(crate) out: usize,
     pub(crate) inputs: usize,
