@@ -9,10 +9,12 @@ use ndarray::{Array2, ArrayViewMut2};
 
 use super::join;
 #[cfg(feature = "dense")]
+use super::rows::Rows;
+#[cfg(feature = "dense")]
 use super::run::BY_FEATURES;
 use super::tile::Tile;
 #[cfg(feature = "dense")]
-use super::workspace::matrix_mut;
+use super::workspace::{matrix, matrix_mut};
 use crate::csr::{self, Csr};
 use crate::format::{BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, NmMatrix, PanelMatrix};
 use crate::kernel::{Activate, SpmmPanel, SpmvBlock, SpmvCsr, SpmvFanIn, SpmvLookup, SpmvNm, is_fused};
@@ -411,12 +413,12 @@ impl SparseLinear {
         // Which way round faer is fastest: measured.
         let finite = if (2..BY_FEATURES.start).contains(&samples) && !rows {
             // So much faster on rows that they are worth the way to them, and back.
-            let mut x_rows = matrix_mut(&mut before[..samples * inputs], samples, false);
-            let mut y_rows = matrix_mut(&mut after[..samples * out], samples, false);
-            x_rows.assign(&x);
-            gemm(y_rows.view_mut(), x_rows.view(), self.transposed().view(), threads);
-            let finite = finish(y_rows.view_mut(), self.bias_slice(), self.activation, self.isa);
-            y.assign(&y_rows);
+            let (x_rows, y_rows) = (&mut before[..samples * inputs], &mut after[..samples * out]);
+            Rows { samples: 0..samples, stride: inputs }.load(x, x_rows);
+            let mut product = matrix_mut(y_rows, samples, false);
+            gemm(product.view_mut(), matrix(x_rows, samples, false), self.transposed().view(), threads);
+            let finite = finish(product, self.bias_slice(), self.activation, self.isa);
+            Rows { samples: 0..samples, stride: out }.store(y_rows, y.view_mut());
             finite
         } else {
             if samples == 1 && (inputs >= SHORT || out < inputs) {

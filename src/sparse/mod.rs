@@ -8,6 +8,7 @@
 mod linear;
 mod measured;
 mod mlp;
+mod rows;
 mod run;
 mod shrink;
 mod statistics;

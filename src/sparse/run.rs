@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
+use super::rows::Rows;
 use super::tile::{Tile, tiles};
 use super::workspace::{Buffer, Workspace, matrix, matrix_mut};
 use super::{SparseMlp, join};
@@ -183,28 +184,18 @@ impl SparseMlp {
         // In groups of about the same size: one left over would cost nearly as much as four.
         let groups = x.nrows().div_ceil(self.isa().lookup_samples()).max(1);
         let (together, stride) = (x.nrows().div_ceil(groups).max(1), self.row_stride());
-        for (x, mut y) in x.axis_chunks_iter(Axis(0), together).zip(y.axis_chunks_iter_mut(Axis(0), together))
-        {
-            let samples = x.nrows();
+        for start in (0..x.nrows()).step_by(together) {
+            let rows = Rows { samples: start..(start + together).min(x.nrows()), stride };
+            let samples = rows.samples.len();
             let mut before = &mut before.as_mut_slice()[..samples * stride];
             let mut after = &mut after.as_mut_slice()[..samples * stride];
-            for (row, x) in before.chunks_exact_mut(stride).zip(x.rows()) {
-                match x.as_slice() {
-                    Some(x) => row[..x.len()].copy_from_slice(x),
-                    None => x.iter().zip(row).for_each(|(&value, place)| *place = value),
-                }
-            }
+            rows.load(x, before);
             let choices = plan.choices().skip(layers.start);
             for (layer, Choice { format, .. }) in self.layers()[layers.clone()].iter().zip(choices) {
                 layer.forward_rows(format, samples, stride, before, after);
                 std::mem::swap(&mut before, &mut after);
             }
-            for (row, mut y) in before.chunks_exact(stride).zip(y.rows_mut()) {
-                match y.as_slice_mut() {
-                    Some(y) => y.copy_from_slice(&row[..y.len()]),
-                    None => y.iter_mut().zip(row).for_each(|(place, &value)| *place = value),
-                }
-            }
+            rows.store(before, y.view_mut());
         }
     }
 }
