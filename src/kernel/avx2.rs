@@ -30,20 +30,28 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn splat_parts<const P: usize>(values: [f32; P]) -> Self {
+    unsafe fn splat_parts<const P: usize>(memory: &[f32], places: [usize; P]) -> Self {
+        debug_assert!(4 * P <= LANES && places.iter().all(|&place| place < memory.len()));
+        // SAFETY: the CPU has the instructions, and the caller promises that the places lie in `memory`.
+        unsafe {
+            let low = _mm256_broadcast_ss(memory.get_unchecked(places[0]));
+            let high = _mm256_broadcast_ss(memory.get_unchecked(places[P - 1]));
+            Self(if P == 1 { low } else { _mm256_blend_ps::<0b1111_0000>(low, high) })
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn fold<const P: usize>(vectors: [Self; P]) -> Self {
+        debug_assert!(4 * P <= LANES);
+        let (a, b) = (vectors[0], vectors[P - 1]);
+        if P == 1 {
+            return a;
+        }
         // SAFETY: see `splat`.
         unsafe {
-            let first = _mm256_set1_ps(values[0]);
-            Self(match P {
-                1 => first,
-                2 => _mm256_blend_ps::<0b1111_0000>(first, _mm256_set1_ps(values[P - 1])),
-                _ => {
-                    let second = _mm256_set1_ps(values[P / 4]);
-                    let (third, fourth) = (_mm256_set1_ps(values[P / 2]), _mm256_set1_ps(values[P - 1]));
-                    let low = _mm256_blend_ps::<0b1100>(first, second);
-                    _mm256_blend_ps::<0b1111_0000>(low, _mm256_blend_ps::<0b1100_0000>(third, fourth))
-                }
-            })
+            let low = _mm256_permute2f128_ps::<0x20>(a.0, b.0);
+            let high = _mm256_permute2f128_ps::<0x31>(a.0, b.0);
+            Self(_mm256_add_ps(low, high))
         }
     }
 

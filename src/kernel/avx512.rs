@@ -40,6 +40,42 @@ unsafe fn repeat_four(place: *const f32) -> __m512 {
     four
 }
 
+/// Some lanes of a vector, and a float in the others, where `mask` has ones. In assembly, since the compiler would put such a
+/// vector together by shuffles, which are scarcer than loads.
+///
+/// # Safety
+/// The CPU has AVX-512F, and `place` has a float.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn splat_into(lanes: __m512, mask: __mmask16, place: *const f32) -> __m512 {
+    let mut lanes = lanes;
+    // SAFETY: it reads the float and touches nothing else.
+    unsafe {
+        asm!(
+            "vbroadcastss {lanes}{{{mask}}}, dword ptr [{place}]",
+            lanes = inout(zmm_reg) lanes,
+            mask = in(kreg) mask,
+            place = in(reg) place,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    lanes
+}
+
+/// The sum of the halves of `a`, and that of `b`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add_halves(a: __m512, b: __m512) -> __m512 {
+    _mm512_add_ps(_mm512_shuffle_f32x4::<0b01_00_01_00>(a, b), _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b))
+}
+
+/// The sums of the first two quarters and of the last two of `a`, and then those of `b`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add_neighbours(a: __m512, b: __m512) -> __m512 {
+    _mm512_add_ps(_mm512_shuffle_f32x4::<0b10_00_10_00>(a, b), _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b))
+}
+
 impl Vector for Lanes {
     const LANES: usize = LANES;
 
@@ -50,16 +86,30 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn splat_parts<const P: usize>(values: [f32; P]) -> Self {
-        // Masked broadcasts from memory: none of them needs a port for shuffles.
-        // SAFETY: see `splat`.
+    unsafe fn splat_parts<const P: usize>(memory: &[f32], places: [usize; P]) -> Self {
+        debug_assert!(4 * P <= LANES && places.iter().all(|&place| place < memory.len()));
+        // SAFETY: the CPU has the instructions, and the caller promises that the places lie in `memory`.
         unsafe {
-            let mut lanes = _mm512_set1_ps(values[0]);
-            for (part, &value) in values.iter().enumerate().skip(1) {
+            let mut lanes = _mm512_set1_ps(*memory.get_unchecked(places[0]));
+            for (part, &place) in places.iter().enumerate().skip(1) {
                 let mask = ((1_u32 << (LANES / P)) - 1) << (part * LANES / P);
-                lanes = _mm512_mask_broadcastss_ps(lanes, mask as __mmask16, _mm_set_ss(value));
+                lanes = splat_into(lanes, mask as __mmask16, memory.as_ptr().add(place));
             }
             Self(lanes)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn fold<const P: usize>(vectors: [Self; P]) -> Self {
+        debug_assert!(4 * P <= LANES);
+        let [a, b, c, d] = [0, P / 4, P / 2, P - 1].map(|at| vectors[at].0);
+        // SAFETY: see `splat`.
+        unsafe {
+            Self(match P {
+                1 => a,
+                2 => add_halves(a, d),
+                _ => add_neighbours(add_neighbours(a, b), add_neighbours(c, d)),
+            })
         }
     }
 
@@ -159,15 +209,8 @@ impl Vector for Lanes {
                 let (low, high) = (_mm512_unpacklo_pd(ab, cd), _mm512_unpackhi_pd(ab, cd));
                 *quad = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
             }
-            let mut halves = [_mm512_setzero_ps(); 2];
-            for (i, half) in halves.iter_mut().enumerate() {
-                let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(quads[2 * i], quads[2 * i + 1]);
-                let odd = _mm512_shuffle_f32x4::<0b11_01_11_01>(quads[2 * i], quads[2 * i + 1]);
-                *half = _mm512_add_ps(even, odd);
-            }
-            let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(halves[0], halves[1]);
-            let odd = _mm512_shuffle_f32x4::<0b11_01_11_01>(halves[0], halves[1]);
-            Self(_mm512_add_ps(even, odd))
+            let halves = [add_neighbours(quads[0], quads[1]), add_neighbours(quads[2], quads[3])];
+            Self(add_neighbours(halves[0], halves[1]))
         }
     }
 

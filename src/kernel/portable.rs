@@ -23,8 +23,17 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn splat_parts<const P: usize>(values: [f32; P]) -> Self {
+    unsafe fn splat_parts<const P: usize>(memory: &[f32], places: [usize; P]) -> Self {
+        let values = places.map(|place| memory[place]);
         Self(std::array::from_fn(|lane| values[lane * P / LANES]))
+    }
+
+    #[inline(always)]
+    unsafe fn fold<const P: usize>(vectors: [Self; P]) -> Self {
+        Self(std::array::from_fn(|lane| {
+            let lanes = vectors[lane * P / LANES].0;
+            lanes.iter().skip(lane % (LANES / P)).step_by(LANES / P).sum()
+        }))
     }
 
     #[inline(always)]

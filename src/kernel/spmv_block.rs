@@ -1,7 +1,6 @@
 //! `Y = activation(W·X + bias)` for a few samples, `W` packed in [blocks](BlockMatrix).
 
 use super::spmv_lookup::{Rows, finish};
-use super::vector::{MAX_LANES, spread};
 use super::{Task, Vector};
 use crate::Activation;
 use crate::format::{BlockMatrix, CsrMatrix};
@@ -95,16 +94,16 @@ impl SpmvBlock<'_> {
                     continue;
                 }
                 // The sums of a block's rows are in several parts of a vector, and as many blocks' rows fill one.
-                let mut folded = [[0.0; MAX_LANES]; B];
+                let mut parts = [[V::splat(0.0); P]; B];
                 for (part, block_row) in (first..block_rows).take(P).enumerate() {
                     let sums = self.sums::<V, B, A, C, P>(block_row);
-                    for (folded, sums) in folded.iter_mut().zip(sums) {
-                        fold(sums[0], &mut folded[part * rows..][..rows]);
+                    for (parts, sums) in parts.iter_mut().zip(sums) {
+                        parts[part] = sums[0];
                     }
                 }
                 let mut sums = [[V::splat(0.0)]; B];
-                for (sums, folded) in sums.iter_mut().zip(&folded) {
-                    *sums = [V::load(folded, 0)];
+                for (sums, parts) in sums.iter_mut().zip(parts) {
+                    *sums = [V::fold(parts)];
                 }
                 self.finish(first * rows, sums);
             }
@@ -137,8 +136,10 @@ impl SpmvBlock<'_> {
             }
             let mut total = sums[0];
             for sums in &sums[1..] {
-                for (total, &sum) in total.iter_mut().flatten().zip(sums.iter().flatten()) {
-                    *total = total.add(sum);
+                for (total, sums) in total.iter_mut().zip(sums) {
+                    for (total, &sum) in total.iter_mut().zip(sums) {
+                        *total = total.add(sum);
+                    }
                 }
             }
             total
@@ -168,7 +169,7 @@ impl SpmvBlock<'_> {
                 *weights = V::load(matrix.values(), value + index * V::LANES);
             }
             for (sample, sums) in sums.iter_mut().enumerate() {
-                let x = V::splat_parts(columns.map(|column| V::read(x, sample * x_stride + column)));
+                let x = V::splat_parts(x, columns.map(|column| sample * x_stride + column));
                 for (sum, weights) in sums.iter_mut().zip(weights) {
                     *sum = weights.mul_add(x, *sum);
                 }
@@ -194,18 +195,5 @@ impl SpmvBlock<'_> {
                 }
             }
         }
-    }
-}
-
-/// The sums of rows that a vector has several times.
-///
-/// # Safety
-/// The CPU has the instruction set of `V`.
-#[inline(always)]
-unsafe fn fold<V: Vector>(sums: V, rows: &mut [f32]) {
-    // SAFETY: the caller's promise.
-    let lanes = unsafe { spread(sums) };
-    for part in lanes[..V::LANES].chunks_exact(rows.len()) {
-        rows.iter_mut().zip(part).for_each(|(sum, lane)| *sum += lane);
     }
 }

@@ -20,11 +20,17 @@ pub(crate) trait Vector: Copy {
     /// The CPU has the instruction set: true inside of a [`Task`] that `Isa::run` runs. So for all methods.
     unsafe fn splat(value: f32) -> Self;
 
-    /// Each of 1, 2 or 4 values in as many neighbouring lanes, in turn.
+    /// Some values of `memory`, 1 or 2 or 4, in as many neighbouring lanes each, four or more, in turn.
+    ///
+    /// # Safety
+    /// Each place is below `memory.len()`.
+    unsafe fn splat_parts<const P: usize>(memory: &[f32], places: [usize; P]) -> Self;
+
+    /// Of some vectors, 1 or 2 or 4, in as many parts of four or more neighbouring lanes, the sum of each one's parts, in turn.
     ///
     /// # Safety
     /// See [`splat`](Self::splat).
-    unsafe fn splat_parts<const P: usize>(values: [f32; P]) -> Self;
+    unsafe fn fold<const P: usize>(vectors: [Self; P]) -> Self;
 
     /// A splat of each of `memory[at..at + 4]`, by one load: where loads are what a kernel waits for, shuffles are free.
     ///
