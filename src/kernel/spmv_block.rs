@@ -162,8 +162,14 @@ impl SpmvBlock<'_> {
         unsafe {
             let value = block * matrix.blocks().rows;
             V::prefetch(matrix.values(), value + AHEAD);
-            let columns: [usize; P] =
-                std::array::from_fn(|at| V::read(matrix.columns(), block + at) as usize);
+            let mut columns = [0; P];
+            if P == 1 {
+                columns[0] = V::read(matrix.columns(), block) as usize;
+            }
+            for (index, pair) in columns.chunks_exact_mut(2).enumerate() {
+                let both = V::read_two(matrix.columns(), block + 2 * index);
+                pair.copy_from_slice(&[both as u32 as usize, (both >> 32) as usize]);
+            }
             let mut weights = [V::splat(0.0); C];
             for (index, weights) in weights.iter_mut().enumerate() {
                 *weights = V::load(matrix.values(), value + index * V::LANES);

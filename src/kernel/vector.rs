@@ -214,6 +214,17 @@ pub(crate) trait Vector: Copy {
         u64::from_le(unsafe { memory.as_ptr().add(at).cast::<u64>().read_unaligned() })
     }
 
+    /// `memory[at..at + 2]`, the first in the lowest bits, by one load.
+    ///
+    /// # Safety
+    /// `at + 2 <= memory.len()`.
+    #[inline(always)]
+    unsafe fn read_two(memory: &[u32], at: usize) -> u64 {
+        debug_assert!(at + 2 <= memory.len());
+        // SAFETY: the caller's promise.
+        u64::from_le(unsafe { memory.as_ptr().add(at).cast::<u64>().read_unaligned() })
+    }
+
     /// `memory[at]`.
     ///
     /// # Safety
