@@ -26,8 +26,11 @@ pub(crate) struct SpmvLookup<'a> {
     pub(crate) y_stride: usize,
 }
 
-/// Sums that run side by side, to hide the latency of a multiply-add.
+/// Sums of a sample that run side by side, to hide the latency of a multiply-add: as many as there are registers for beside the
+/// tables.
 const SUMS: usize = 4;
+/// The same where there are 32 registers.
+const MORE_SUMS: usize = 6;
 
 /// How many values before it needs them a chunk asks for them: each is read once, so a large matrix comes from the third
 /// level of the cache or from memory at every pass.
@@ -55,6 +58,7 @@ impl Task for SpmvLookup<'_> {
             // packed for the registers of `V`.
             unsafe {
                 match self.samples {
+                    1 if V::LANES == MAX_LANES => self.unrolled::<V, 1, MORE_SUMS>(index),
                     1 => self.unrolled::<V, 1, SUMS>(index),
                     2 => self.some::<V, 2>(index),
                     3 => self.some::<V, 3>(index),
