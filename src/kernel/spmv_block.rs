@@ -192,10 +192,10 @@ impl SpmvBlock<'_> {
         let Self { exact, bias, activation, x, x_stride, y, y_stride, .. } = self;
         // SAFETY: the caller's promises; the slices have `samples` strides.
         unsafe {
-            for (sample, sums) in sums.into_iter().enumerate() {
+            for (sample, sums) in sums.iter().enumerate() {
                 let x = x.get_unchecked(sample * *x_stride..);
                 let y = y.get_unchecked_mut(sample * *y_stride..);
-                for (index, sums) in sums.into_iter().enumerate() {
+                for (index, &sums) in sums.iter().enumerate() {
                     let row = row + index * V::LANES;
                     finish(sums, Rows::From(row), exact, bias, *activation, x, y);
                 }

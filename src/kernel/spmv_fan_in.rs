@@ -75,7 +75,7 @@ impl SpmvFanIn<'_> {
                         *sum = weights.mul_add(V::gather(x, columns), *sum);
                     }
                 }
-                for (sample, sums) in sums.into_iter().enumerate() {
+                for (sample, &sums) in sums.iter().enumerate() {
                     let x = x.get_unchecked(sample * *x_stride..);
                     let y = y.get_unchecked_mut(sample * *y_stride..);
                     finish(sums, Rows::From(row), exact, bias, *activation, x, y);

@@ -184,14 +184,20 @@ impl SpmvLookup<'_> {
         unsafe {
             V::prefetch(self.matrix.words(), word + AHEAD / 4);
             let mut columns = V::load_index(self.matrix.words(), word);
-            for slot in 0..slots {
-                if slot > 0 {
-                    columns = next_index::<V, T>(columns);
-                }
-                V::prefetch(self.matrix.values(), value + AHEAD + slot * V::LANES);
-                let weight = V::load(self.matrix.values(), value + slot * V::LANES);
-                for (sum, table) in sums[slot % A].iter_mut().zip(tables) {
-                    *sum = weight.mul_add(V::lookup(table, columns), *sum);
+            for first in (0..slots).step_by(A) {
+                // Each sum by a constant number: one that is told at run time would live on the stack.
+                for (slot, sums) in (first..).zip(&mut *sums) {
+                    if slot >= slots {
+                        break;
+                    }
+                    if slot > 0 {
+                        columns = next_index::<V, T>(columns);
+                    }
+                    V::prefetch(self.matrix.values(), value + AHEAD + slot * V::LANES);
+                    let weight = V::load(self.matrix.values(), value + slot * V::LANES);
+                    for (sum, table) in sums.iter_mut().zip(tables) {
+                        *sum = weight.mul_add(V::lookup(table, columns), *sum);
+                    }
                 }
             }
         }
@@ -204,7 +210,8 @@ impl SpmvLookup<'_> {
     #[inline(always)]
     unsafe fn finish<V: Vector, const B: usize>(&mut self, index: usize, sums: [V; B]) {
         let first = index * V::LANES;
-        for (sample, mut sums) in sums.into_iter().enumerate() {
+        for (sample, &sums) in sums.iter().enumerate() {
+            let mut sums = sums;
             // SAFETY: `samples` strides lie in `x`, as `run` asserts. `LookupMatrix` has a row, or the mark of none, for
             // each lane of each chunk, and keeps rows below `out` and the columns of the tail below `in`, between
             // ascending pointers. No vector has more than `MAX_LANES` lanes.

@@ -152,10 +152,10 @@ impl SpmvNm<'_> {
                     value += together * V::LANES;
                 }
             }
-            for (sample, sums) in sums.into_iter().enumerate() {
+            for (sample, sums) in sums.iter().enumerate() {
                 let x = x.get_unchecked(sample * *x_stride..);
                 let y = y.get_unchecked_mut(sample * *y_stride..);
-                for (index, sums) in sums.into_iter().enumerate() {
+                for (index, &sums) in sums.iter().enumerate() {
                     let row = (first + skip + index) * V::LANES;
                     finish(sums, Rows::From(row), exact, bias, *activation, x, y);
                 }
