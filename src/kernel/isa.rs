@@ -1,7 +1,10 @@
 //! Which instruction sets this CPU has.
 
 use std::fmt;
+#[cfg(target_arch = "x86_64")]
+use std::sync::OnceLock;
 
+use super::vector::MAX_LANES;
 use super::{Task, portable};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
@@ -132,13 +135,27 @@ impl Isa {
         }
     }
 
-    /// Samples that share a lookup: their tables and sums must fit the registers.
-    pub(crate) fn lookup_samples(self) -> usize {
+    /// Samples that share a pass over the weights of formats for rows: their sums must fit the registers.
+    pub(crate) fn row_samples(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => 4,
             _ => 2,
         }
+    }
+
+    /// Of those, the samples that share a lookup: their tables must fit the registers, too.
+    pub(crate) fn lookup_samples(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => 4,
+            _ => 1,
+        }
+    }
+
+    /// Whether this is AVX-512 of an AMD CPU: what it takes differs from Intel's by more than a factor.
+    pub(crate) fn is_amd_avx512(self) -> bool {
+        self.lanes() == MAX_LANES && is_amd()
     }
 
     /// Runs a task with this instruction set.
@@ -165,4 +182,23 @@ impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// Whether AMD made this CPU.
+#[cfg(target_arch = "x86_64")]
+fn is_amd() -> bool {
+    use std::arch::x86_64::__cpuid;
+
+    static AMD: OnceLock<bool> = OnceLock::new();
+    *AMD.get_or_init(|| {
+        #[allow(unused_unsafe)] // newer compilers know that every x86-64 has the instruction
+        // SAFETY: it is part of x86-64.
+        let vendor = unsafe { __cpuid(0) };
+        [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes) == [*b"Auth", *b"enti", *b"cAMD"]
+    })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn is_amd() -> bool {
+    false
 }

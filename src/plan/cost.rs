@@ -1,17 +1,16 @@
 //! The cost model: what a plan expects a layer to take.
 //!
-//! For each format, a sum of counts that can be told from the mask, times nanoseconds. Those are fitted (non-negative least
-//! squares on relative errors) to single layers between 8×8 and 4096×4096 of some thousand shapes, densities, patterns, batches
-//! up to 260 and both layouts, all formats in turn on one thread of a noisy 2.8 GHz Ice Lake server, for each instruction set by
-//! itself: the logarithm of measured over fitted has a standard deviation of 0.12 (gathers) to 0.35 (N:M). Some were then set by
-//! hand: all by a few percent for the fits' bias, the ways, N:M, CSR's constant, panels of AVX-512, and what dense weights
-//! take from far away. That server's
-//! faer always multiplies with AVX-512; for CPUs that have not, its multiply-adds are taken to be as much slower as vectors are
-//! shorter.
+//! For each format, a sum of counts that can be told from the mask, times nanoseconds. Those are fitted to single layers between
+//! 8×8 and 4096×4096 of some thousand shapes, densities, patterns, batches up to 260 and both layouts, all formats in turn on one
+//! thread, for each instruction set by itself, and on two servers: an Ice Lake of 2.8 GHz, shared and noisy (the logarithm of measured over
+//! fitted has a standard deviation of 0.12 for gathers to 0.35 for N:M), and for AVX-512 of AMD a Zen 5 of 3.9 GHz
+//! (0.11 to 0.33). Some of the former were then set by hand: all by a few percent for the fits' bias, the ways, N:M, CSR's constant, panels
+//! of AVX-512, and what dense weights take from far away. These servers' faer always multiplies with AVX-512; for CPUs that have
+//! not, its multiply-adds are taken to be as much slower as vectors are shorter.
 
 use super::{Format, Layout};
 use crate::Isa;
-use crate::format::{Blocks, LookupWork};
+use crate::format::{Blocks, LookupWork, NM_BLOCK};
 
 /// What the cost of a layer depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,23 +35,31 @@ pub(super) fn way(layout: Layout, features: usize, batch: usize, isa: Isa) -> f6
     let (features, samples) = (features as f64, batch as f64);
     let nanoseconds = match layout {
         Layout::Rows if batch == 1 => 0.05 * features,
-        Layout::Rows => 0.4 * features * samples,
+        // The callers' layout is not known here: row-major ones are half as far away, feature-major ones half as far again.
+        Layout::Rows => by_cpu(isa, [0.17, 0.4, 0.4, 0.4]) * features * samples,
         Layout::Tiles => {
             let lanes = batch.next_multiple_of(isa.lanes()) as f64;
-            by_isa(isa, [0.17, 0.25, 0.7]) * features * lanes + 5.0 * samples
+            let (lane, sample) = by_cpu(isa, [(0.095, 1.4), (0.17, 5.0), (0.25, 5.0), (0.7, 5.0)]);
+            lane * features * lanes + sample * samples
         }
         Layout::Batch => 0.0,
     };
     1e-9 * nanoseconds
 }
 
-/// The one of AVX-512, AVX2 and portable code.
-fn by_isa<T>(isa: Isa, [avx512, avx2, portable]: [T; 3]) -> T {
+/// The one of AVX-512 on AMD and elsewhere, AVX2 and portable code.
+fn by_cpu<T>(isa: Isa, [amd, avx512, avx2, portable]: [T; 4]) -> T {
     match isa.lanes() {
         _ if isa == Isa::portable() => portable,
+        _ if isa.is_amd_avx512() => amd,
         8 => avx2,
         _ => avx512,
     }
+}
+
+/// The nanoseconds of some counts.
+fn dot<const N: usize>(nanoseconds: [f64; N], counts: [f64; N]) -> f64 {
+    nanoseconds.into_iter().zip(counts).map(|(nanoseconds, count)| nanoseconds * count).sum()
 }
 
 /// How much of a count lies beyond a cache that holds so many.
@@ -69,60 +76,96 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
     let (out, kept) = (layer.out as f64, layer.kept as f64);
     let chunks = layer.out.div_ceil(lanes) as f64;
     // Samples that share a pass over the weights of formats for rows.
-    let groups = batch.div_ceil(isa.lookup_samples()) as f64;
+    let groups = batch.div_ceil(isa.row_samples()) as f64;
     let nanoseconds = match format {
         Format::Csr => {
             // Of short rows the sum of a vector's lanes, and the branches, are the better part.
             let short = kept.min(8.0 * out);
-            let (weight, far) = by_isa(isa, [(0.55, 0.05), (0.55, 0.07), (0.8, 0.14)]);
-            200.0 + samples * (2.2 * out + weight * kept + 0.3 * short + far * beyond(kept, 1e5))
+            let [call, row, first, weight, far] = by_cpu(
+                isa,
+                [
+                    [45.0, 0.95, 0.13, 0.32, 0.0],
+                    [200.0, 2.2, 0.3, 0.55, 0.05],
+                    [200.0, 2.2, 0.3, 0.55, 0.07],
+                    [200.0, 2.2, 0.3, 0.8, 0.14],
+                ],
+            );
+            call + samples * (row * out + first * short + weight * kept + far * beyond(kept, 1e5))
         }
         Format::Lookup => {
             let LookupWork { tables, slots, cycles, tail } = layer.lookups;
             // A chunk with a tail takes its lanes apart and puts them together again.
             let lanes_apart = tail.min(chunks) * lanes as f64;
             let weights = slots * lanes as f64;
-            by_isa(
+            let groups = batch.div_ceil(isa.lookup_samples()) as f64;
+            let work = [chunks, cycles, tables, tail, lanes_apart];
+            let bytes = [slots, beyond(weights, 1e5), beyond(weights, 6e5)];
+            let (call, for_sample, for_group) = by_cpu(
                 isa,
                 [
-                    samples
-                        * (10.5 * chunks + 0.18 * cycles + 0.47 * tables + 1.2 * tail + 1.5 * lanes_apart)
-                        + groups * (0.57 * slots + 0.06 * beyond(weights, 1e5) + 0.14 * beyond(weights, 6e5))
-                        + 150.0,
-                    samples
-                        * (12.0 * chunks + 0.69 * cycles + 0.29 * tables + 0.96 * tail + 1.8 * lanes_apart)
-                        + groups * (0.04 * beyond(weights, 1e5) + 0.05 * beyond(weights, 6e5))
-                        + 100.0,
-                    f64::INFINITY,
+                    (70.0, [3.8, 0.08, 0.19, 0.4, 0.62], [0.3, 0.016, 0.026]),
+                    (150.0, [10.5, 0.18, 0.47, 1.2, 1.5], [0.57, 0.06, 0.14]),
+                    (100.0, [12.0, 0.69, 0.29, 0.96, 1.8], [0.0, 0.04, 0.05]),
+                    (f64::INFINITY, [0.0; 5], [0.0; 3]),
                 ],
-            )
+            );
+            call + samples * dot(for_sample, work) + groups * dot(for_group, bytes)
         }
         Format::Nm => {
             let Some(weights) = layer.slots else { return f64::INFINITY };
             let (weights, slots) = (weights as f64, weights as f64 / lanes as f64);
-            let (load, slot) = by_isa(isa, [(0.6, 0.25), (0.4, 0.4), (0.0, f64::INFINITY)]);
-            groups * (load * slots + 0.06 * beyond(weights, 1e5) + 0.08 * beyond(weights, 6e5))
-                + samples * (slot * slots + 4.6 * chunks)
-                + 190.0
+            let (call, for_sample, for_group) = by_cpu(
+                isa,
+                [
+                    (65.0, [0.165, 2.3], [0.21, 0.8, 0.019, 0.009]),
+                    (190.0, [0.25, 4.6], [0.6, 0.0, 0.06, 0.08]),
+                    (190.0, [0.4, 4.6], [0.4, 0.0, 0.06, 0.08]),
+                    (f64::INFINITY, [0.0; 2], [0.0; 4]),
+                ],
+            );
+            // Rows that do not fill a block wait for their own sums.
+            let alone = (layer.out.div_ceil(lanes) % NM_BLOCK) as f64 / chunks.max(1.0);
+            let bytes = [slots, alone * slots, beyond(weights, 1e5), beyond(weights, 6e5)];
+            call + samples * dot(for_sample, [slots, chunks]) + groups * dot(for_group, bytes)
         }
         Format::Block => {
             let Some(blocks) = layer.blocks else { return f64::INFINITY };
             let places = blocks.places() as f64;
             // A block's weights are loaded for a group of samples; for each of these its activation is splat.
-            let (load, splat, far) = match blocks.rows {
-                4 => by_isa(isa, [(0.125, 0.108, 0.0), (0.164, 0.058, 0.1), (0.18, 0.12, 0.03)]),
-                8 => by_isa(isa, [(0.097, 0.066, 0.0), (0.096, 0.037, 0.09), (0.2, 0.1, 0.1)]),
-                16 => by_isa(isa, [(0.071, 0.049, 0.01), (0.082, 0.029, 0.06), (0.13, 0.1, 0.03)]),
-                _ => by_isa(isa, [(0.032, 0.058, 0.04), (0.067, 0.024, 0.05), (0.16, 0.065, 0.0)]),
-            };
+            let [load, far, splat] = by_cpu(
+                isa,
+                match blocks.rows {
+                    4 => [
+                        [0.029, 0.0065, 0.0425],
+                        [0.125, 0.0, 0.108],
+                        [0.164, 0.1, 0.058],
+                        [0.18, 0.03, 0.12],
+                    ],
+                    8 => [[0.026, 0.011, 0.0195], [0.097, 0.0, 0.066], [0.096, 0.09, 0.037], [0.2, 0.1, 0.1]],
+                    16 => [
+                        [0.0275, 0.0155, 0.007],
+                        [0.071, 0.01, 0.049],
+                        [0.082, 0.06, 0.029],
+                        [0.13, 0.03, 0.1],
+                    ],
+                    _ => [
+                        [0.029, 0.0215, 0.003],
+                        [0.032, 0.04, 0.058],
+                        [0.067, 0.05, 0.024],
+                        [0.16, 0.0, 0.065],
+                    ],
+                },
+            );
+            let (call, end) = by_cpu(isa, [(70.0, 1.8), (150.0, 18.0), (150.0, 18.0), (150.0, 18.0)]);
             groups * (load * places + far * beyond(places, 1e5))
-                + samples * (splat * places + 18.0 * out / blocks.rows as f64)
-                + 150.0
+                + samples * (splat * places + end * out / blocks.rows as f64)
+                + call
         }
         Format::FanIn => {
             let Some(fan_in) = layer.fan_in else { return f64::INFINITY };
-            let gather = by_isa(isa, [0.61, 1.15, 1.47]);
-            samples * chunks * (gather * (lanes * fan_in) as f64 + 5.5) + 125.0
+            let (call, gather, chunk) =
+                by_cpu(isa, [(60.0, 0.235, 4.6), (125.0, 0.61, 5.5), (125.0, 1.15, 5.5), (125.0, 1.47, 5.5)]);
+            samples * chunks * (gather * (lanes * fan_in) as f64 + chunk) + call
         }
         Format::Panel => {
             // Per kept weight, its splat and the vectors of the tile, as many of which as no other row has loaded already;
@@ -131,45 +174,72 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
             let tiles = batch.div_ceil(lanes * isa.tile_vectors()) as f64;
             let width = panel_width((layer.out, layer.inputs), layer.loads * kept, isa);
             let sums = (layer.out.div_ceil(4) * layer.inputs.div_ceil(width)) as f64 * vectors;
-            let loads = layer.loads * kept * vectors;
             let far = tiles * beyond(kept, 1e5);
-            by_isa(
+            // `multiply`: the least that a vector takes, when the loads are shared.
+            let [call, weight, vector, load, multiply, sum, far_weight] = by_cpu(
                 isa,
                 [
-                    kept * (0.13 * tiles + 0.157 * vectors) + 0.31 * loads + 3.2 * sums + 0.18 * far + 320.0,
-                    kept * (0.21 * tiles + 0.11 * vectors) + 0.27 * loads + 2.9 * sums + 0.055 * far + 300.0,
-                    kept * 0.73 * tiles + 0.78 * loads + 0.07 * far + 400.0,
+                    [136.0, 0.133, 0.055, 0.12, 0.115, 0.48, 0.043],
+                    [320.0, 0.13, 0.157, 0.31, 0.0, 3.2, 0.18],
+                    [300.0, 0.21, 0.11, 0.27, 0.0, 2.9, 0.055],
+                    [400.0, 0.73, 0.0, 0.78, 0.0, 0.0, 0.07],
                 ],
-            )
+            );
+            let products = kept * vectors * (vector + load * layer.loads).max(multiply);
+            call + weight * kept * tiles + products + sum * sums + far_weight * far
         }
         Format::Dense => {
             let (inputs, weights) = (layer.inputs as f64, out * layer.inputs as f64);
             let activations = samples * (inputs + out);
-            let multiply = by_isa(isa, [1.0, 2.0, 2.6]) * samples * weights;
+            let multiply = by_cpu(isa, [1.0, 1.0, 2.0, 2.6]) * samples * weights;
             // A single sample waits for its weights rather than for their multiplication.
-            let slower = by_isa(isa, [1.0, 1.0, 1.7]);
+            let slower = by_cpu(isa, [1.0, 1.0, 1.0, 1.7]);
+            let amd = isa.is_amd_avx512();
             match batch {
-                // By columns: see `SparseLinear`.
-                1 if layer.inputs < 64 && layer.out >= layer.inputs => {
-                    0.12 * slower * weights + 0.06 * out + 135.0
+                1 if by_columns((layer.out, layer.inputs)) => {
+                    let [call, weight, row] = if amd { [115.0, 0.0525, 0.0] } else { [135.0, 0.12, 0.06] };
+                    call + weight * slower * weights + row * out
                 }
                 1 => {
-                    let far = 0.045 * beyond(weights, 1.5e5) + 0.25 * beyond(weights, 1.2e6);
-                    0.085 * slower * weights + far + 2.3 * out + 135.0
+                    let far = [beyond(weights, 1.5e5), beyond(weights, 1.2e6)];
+                    let (call, weight, row, far_each) = if amd {
+                        (70.0, 0.045, 0.7, [0.006, 0.0445])
+                    } else {
+                        (135.0, 0.085, 2.3, [0.045, 0.25])
+                    };
+                    call + weight * slower * weights + row * out + dot(far_each, far)
                 }
-                2..=12 => {
-                    let far = 0.125 * beyond(weights, 1.5e5) + 0.4 * beyond(weights, 2e6);
-                    0.034 * weights + 0.02 * multiply + far + 0.35 * activations + 165.0
+                2..FEW_SAMPLES => {
+                    let far = [beyond(weights, 1.5e5), beyond(weights, 2e6)];
+                    let (call, each, far_each) = if amd {
+                        (96.0, [0.016, 0.0074, 0.22], [0.023, 0.14])
+                    } else {
+                        (165.0, [0.034, 0.02, 0.35], [0.125, 0.4])
+                    };
+                    call + dot(each, [weights, multiply, activations]) + dot(far_each, far)
                 }
                 // What it multiplies, faer packs, unless there is too little to gain by it.
                 _ => {
-                    let packing = 0.107 * weights / (1.0 + samples / 64.0) + 0.32 * beyond(weights, 1.5e5);
-                    0.0155 * multiply + packing + 0.2 * activations + 4.2 * out + 190.0
+                    let packed = weights / (1.0 + samples / 64.0);
+                    let (call, each) = if amd {
+                        (162.0, [0.0085, 0.08, 0.02, 0.087, 0.0])
+                    } else {
+                        (190.0, [0.0155, 0.107, 0.32, 0.2, 4.2])
+                    };
+                    call + dot(each, [multiply, packed, beyond(weights, 1.5e5), activations, out])
                 }
             }
         }
     };
     1e-9 * nanoseconds
+}
+
+/// Samples below which a dense layer brings a batch into rows, whatever layout it has: there faer is several times as fast.
+pub(crate) const FEW_SAMPLES: usize = 13;
+
+/// Whether faer multiplies one sample faster by the columns of a layer's weights than by their rows, which are short.
+pub(crate) fn by_columns((out, inputs): (usize, usize)) -> bool {
+    inputs < 64 && out >= inputs
 }
 
 /// Bytes of activations that a panel holds, about: most of a first-level cache, and the rest is for what streams through.

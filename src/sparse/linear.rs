@@ -10,8 +10,6 @@ use ndarray::{Array2, ArrayViewMut2};
 use super::join;
 #[cfg(feature = "dense")]
 use super::rows::Rows;
-#[cfg(feature = "dense")]
-use super::run::BY_FEATURES;
 use super::tile::Tile;
 #[cfg(feature = "dense")]
 use super::workspace::{matrix, matrix_mut};
@@ -20,12 +18,10 @@ use crate::format::{BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, NmMatrix,
 use crate::kernel::{Activate, SpmmPanel, SpmvBlock, SpmvCsr, SpmvFanIn, SpmvLookup, SpmvNm, is_fused};
 #[cfg(feature = "dense")]
 use crate::kernel::{finish, gemm};
+#[cfg(feature = "dense")]
+use crate::plan::{FEW_SAMPLES, by_columns};
 use crate::plan::{Format, Profile};
 use crate::{Activation, Error, Isa, Result, plan};
-
-/// Inputs below which faer multiplies one sample faster by the columns of the weights than by their rows.
-#[cfg(feature = "dense")]
-const SHORT: usize = 64;
 
 /// Bands of rows that are walked together while a tile is loaded: their sums, too, stay in the second-level cache.
 const BANDS_TOGETHER: usize = 2;
@@ -285,18 +281,21 @@ impl SparseLinear {
                 });
             }
             Format::Lookup => {
-                let matrix = self.lookup();
-                self.isa.run(SpmvLookup {
-                    matrix,
-                    exact,
-                    bias,
-                    activation,
-                    samples,
-                    x,
-                    x_stride,
-                    y,
-                    y_stride,
-                });
+                let (matrix, together) = (self.lookup(), self.isa.lookup_samples() * stride);
+                for (x, y) in x.chunks(together).zip(y.chunks_mut(together)) {
+                    let samples = x.len() / stride;
+                    self.isa.run(SpmvLookup {
+                        matrix,
+                        exact,
+                        bias,
+                        activation,
+                        samples,
+                        x,
+                        x_stride,
+                        y,
+                        y_stride,
+                    });
+                }
             }
             Format::Csr | Format::Panel | Format::Dense => {
                 for (x, y) in x.chunks_exact(stride).zip(y.chunks_exact_mut(stride)) {
@@ -411,7 +410,7 @@ impl SparseLinear {
         let by_rows = |strides: &[isize]| strides[1] == 1;
         let rows = by_rows(x.strides()) && by_rows(y.strides());
         // Which way round faer is fastest: measured.
-        let finite = if (2..BY_FEATURES.start).contains(&samples) && !rows {
+        let finite = if (2..FEW_SAMPLES).contains(&samples) && !rows {
             // So much faster on rows that they are worth the way to them, and back.
             let (x_rows, y_rows) = (&mut before[..samples * inputs], &mut after[..samples * out]);
             Rows { samples: 0..samples, stride: inputs }.load(x, x_rows);
@@ -421,7 +420,7 @@ impl SparseLinear {
             Rows { samples: 0..samples, stride: out }.store(y_rows, y.view_mut());
             finite
         } else {
-            if samples == 1 && (inputs >= SHORT || out < inputs) {
+            if samples == 1 && !by_columns((out, inputs)) {
                 gemm(y.view_mut().reversed_axes(), self.dense().view(), x.t(), threads);
             } else if samples == 1 || rows {
                 gemm(y.view_mut(), x, self.transposed().view(), threads);

@@ -85,7 +85,7 @@ fn times(mlp: &SparseMlp, layer: &SparseLinear, samples: usize, candidates: &[(C
         let [before, after] = threads[0].each_mut().map(Buffer::as_mut_slice);
         match format.layout() {
             Layout::Rows => {
-                let (together, stride) = (isa.lookup_samples(), mlp.row_stride());
+                let (together, stride) = (isa.row_samples(), mlp.row_stride());
                 for start in (0..samples).step_by(together) {
                     let count = together.min(samples - start);
                     let len = count * stride;

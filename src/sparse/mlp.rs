@@ -3,11 +3,10 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::SparseLinear;
-use super::run::BY_FEATURES;
 use super::workspace::{Buffer, Workspace};
 use crate::format::MAX_TABLES;
 use crate::measure::duration;
-use crate::plan::{Plan, Profile};
+use crate::plan::{FEW_SAMPLES, Plan, Profile};
 use crate::{Error, Isa, Result};
 
 /// A multi-layer perceptron with sparse weights. It is `Sync`: one model serves any number of threads, each with
@@ -266,8 +265,8 @@ impl SparseMlp {
 
     /// Floats of the widest layer's activations, in the widest tile, or in rows for lookups or for the dense product.
     fn buffer_len(&self) -> usize {
-        let samples = (self.isa.lanes() * self.isa.tile_vectors()).max(BY_FEATURES.start);
-        (self.widest() * samples).max(self.row_stride() * self.isa.lookup_samples())
+        let samples = (self.isa.lanes() * self.isa.tile_vectors()).max(FEW_SAMPLES);
+        (self.widest() * samples).max(self.row_stride() * self.isa.row_samples())
     }
 
     /// Features of the widest layer.

@@ -8,7 +8,7 @@ use super::rows::Rows;
 use super::tile::{Tile, tiles};
 use super::workspace::{Buffer, Workspace, matrix, matrix_mut};
 use super::{SparseMlp, join};
-use crate::plan::{Choice, Layout, Plan};
+use crate::plan::{Choice, FEW_SAMPLES, Layout, Plan};
 
 /// Samples that are taken together where activations of the whole batch lie between layers: enough for a dense product
 /// to pay for packing its weights, and no more memory than that.
@@ -16,7 +16,7 @@ pub(super) const CHUNK: usize = 2048;
 
 /// The batches whose activations lie feature-major between a dense layer and its neighbours: there faer's product is the
 /// faster way round.
-pub(super) const BY_FEATURES: Range<usize> = 13..192;
+pub(super) const BY_FEATURES: Range<usize> = FEW_SAMPLES..192;
 
 /// Some neighbouring layers that work on the same layout, each by its format.
 struct Stretch {
@@ -182,7 +182,7 @@ impl SparseMlp {
         [before, after]: &mut [Buffer; 2],
     ) {
         // In groups of about the same size: one left over would cost nearly as much as four.
-        let groups = x.nrows().div_ceil(self.isa().lookup_samples()).max(1);
+        let groups = x.nrows().div_ceil(self.isa().row_samples()).max(1);
         let (together, stride) = (x.nrows().div_ceil(groups).max(1), self.row_stride());
         for start in (0..x.nrows()).step_by(together) {
             let rows = Rows { samples: start..(start + together).min(x.nrows()), stride };
