@@ -17,7 +17,7 @@ pub struct Point {
 
 const SIZE: (u32, u32) = (860, 420);
 const HEAD: u32 = 60;
-/// What is worse than dense by more than this (in points) is off the chart.
+/// What is worse than dense by more than this (in points) is off the chart, which says so.
 const LOWEST: f64 = 6.0;
 /// One a pattern.
 const COLOURS: [RGBColor; 7] = [
@@ -43,18 +43,20 @@ pub fn draw(points: &[Point], dense: f64, batches: [usize; 2], path: &Path) -> R
     let style = |size: u32| {
         ("sans-serif", size).into_text_style(&head).pos(Pos::new(HPos::Left, VPos::Center)).color(&BLACK)
     };
-    head.draw(&Text::new(
-        "Accuracy of the ticket against its speed-up over dense, from half pruned to 95%",
-        (14, 16),
-        style(15),
-    ))?;
+    let lowest = dense - LOWEST;
+    let below = points.iter().filter(|point| point.accuracy < lowest);
+    let below: Vec<_> = below.map(|point| format!("{} with {:.1}%", point.pattern, point.accuracy)).collect();
+    let below =
+        if below.is_empty() { String::new() } else { format!(" (below the chart: {})", below.join(", ")) };
+    let title =
+        format!("Accuracy of the ticket against its speed-up over dense, from half pruned to 95%{below}");
+    head.draw(&Text::new(title, (14, 16), style(15)))?;
     for (index, (pattern, colour)) in patterns.iter().zip(COLOURS).enumerate() {
         let x = 14 + 118 * index as i32;
         head.draw(&PathElement::new([(x, 44), (x + 20, 44)], colour.stroke_width(2)))?;
         head.draw(&Text::new(pattern[0].pattern, (x + 26, 44), style(13)))?;
     }
 
-    let lowest = dense - LOWEST;
     let visible = || points.iter().filter(|point| point.accuracy >= lowest);
     let bottom = visible().map(|point| point.accuracy).fold(dense, f64::min).floor();
     let top = visible().map(|point| point.accuracy).fold(dense, f64::max) + 0.3;
