@@ -4,7 +4,8 @@
 //! 8×8 and 4096×4096 of some thousand shapes, densities, patterns, batches up to 260 and both layouts, all formats in turn on one
 //! thread, for each instruction set by itself, and on two servers: an Ice Lake of 2.8 GHz, shared and noisy (the logarithm of measured over
 //! fitted has a standard deviation of 0.12 for gathers to 0.35 for N:M), and for AVX-512 of AMD a Zen 5 of 3.9 GHz
-//! (0.11 to 0.33). Some of the former were then set by hand: all by a few percent for the fits' bias, the ways, N:M, CSR's constant, panels
+//! (0.11 for gathers to 0.31 for CSR). Some were then set by hand: of the latter what panels take at least for each vector, the ways into
+//! rows, and dense products of many samples; of the former all by a few percent for the fits' bias, the ways, N:M, CSR's constant, panels
 //! of AVX-512, and what dense weights take from far away. These servers' faer always multiplies with AVX-512; for CPUs that have
 //! not, its multiply-adds are taken to be as much slower as vectors are shorter.
 

@@ -11,8 +11,8 @@ pub(super) struct Rows {
     pub(super) stride: usize,
 }
 
-/// Samples of which all values of a feature are moved at once, where they follow each other: several times as fast as one sample
-/// after the other.
+/// Samples of which all values of a feature are moved at once, where they follow each other: one sample after the other would go
+/// through the whole batch for each.
 const TOGETHER: usize = 4;
 
 impl Rows {
