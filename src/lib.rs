@@ -56,6 +56,7 @@
 #![deny(unreachable_pub)]
 
 mod activation;
+mod aligned;
 mod error;
 mod rng;
 

@@ -5,10 +5,11 @@ use ndarray::{Array1, Array2, ArrayView2, s};
 use super::optimizer::Parameter;
 use super::pass::Evidence;
 use super::{DenseLayer, LayerMoments};
+use crate::aligned::Aligned;
 use crate::format::{CsrMatrix, Pattern};
 use crate::kernel::{RowSums, Rule, Sddmm, SpmmPattern, finish, gemm, gemm_into};
 use crate::plan::panel_width;
-use crate::sparse::{Buffer, Tile, matrix, matrix_mut};
+use crate::sparse::{Tile, matrix, matrix_mut};
 use crate::{Activation, Isa, Mask, Result};
 
 /// A layer, its moments, and what its steps need of memory.
@@ -21,7 +22,7 @@ pub(super) struct Layer {
     weight: Parameter,
     bias: Parameter,
     /// The gradient by all kept weights of a sparse layer, and by a block of rows of a dense one.
-    gradient: Buffer,
+    gradient: Aligned<f32>,
     bias_gradient: Vec<f32>,
 }
 
@@ -91,7 +92,7 @@ impl Layer {
             weight: Parameter::new(&places.gather(layer.weight())),
             places,
             bias: Parameter::new(&layer.bias.to_vec()),
-            gradient: Buffer::new(gradients),
+            gradient: Aligned::zeros(gradients),
             bias_gradient: vec![0.0; layer.bias.len()],
         }
     }
@@ -112,7 +113,7 @@ impl Layer {
     /// `y = activation(W·x + b)`, for an activation that is fused.
     pub(super) fn forward(&self, tiles: &[Tile], activation: Activation, x: &[f32], y: &mut [f32]) {
         let (out, inputs) = self.shape;
-        let (weight, bias) = (self.weight.values.as_slice(), self.bias.values.as_slice());
+        let (weight, bias) = (&self.weight.values, &self.bias.values);
         for (tile, x, y) in paired(tiles, (x, inputs), (y, out)) {
             match &self.places {
                 Places::Dense(_) => {
@@ -144,7 +145,7 @@ impl Layer {
                 }
                 Places::Sparse { transposed, .. } => self.isa.run(SpmmPattern {
                     pattern: transposed,
-                    values: self.weight.values.as_slice(),
+                    values: &self.weight.values,
                     bias: None,
                     activation: Activation::Identity,
                     samples: tile.width,
@@ -160,7 +161,7 @@ impl Layer {
         let (isa, (out, inputs)) = (self.isa, self.shape);
         self.bias_gradient(evidence);
         self.bias.descend(rule, &self.bias_gradient, 0, None, isa);
-        let gradient = self.gradient.as_mut_slice();
+        let gradient = &mut self.gradient[..];
         match &self.places {
             Places::Dense(mask) => {
                 for row in (0..out).step_by(gradient.len() / inputs) {
@@ -191,8 +192,8 @@ impl Layer {
                 gradient
             }
             Places::Sparse { pattern, .. } => {
-                sparse_gradient(evidence, pattern, self.gradient.as_mut_slice(), self.isa);
-                pattern.scatter(self.gradient.as_slice())
+                sparse_gradient(evidence, pattern, &mut self.gradient, self.isa);
+                pattern.scatter(&self.gradient)
             }
         };
         (weight, self.bias_gradient.clone().into())
@@ -209,8 +210,8 @@ impl Layer {
     /// The layer as it is now.
     pub(super) fn network(&self) -> DenseLayer {
         DenseLayer {
-            weight: self.places.scatter(self.shape, self.weight.values.as_slice()),
-            bias: self.bias.values.as_slice().to_vec().into(),
+            weight: self.places.scatter(self.shape, &self.weight.values),
+            bias: self.bias.values.to_vec().into(),
             activation: self.activation,
         }
     }
@@ -218,30 +219,26 @@ impl Layer {
     /// What the optimizer remembers.
     pub(super) fn moments(&self) -> LayerMoments {
         LayerMoments {
-            weight: self
-                .weight
-                .moments
-                .each_ref()
-                .map(|values| self.places.scatter(self.shape, values.as_slice())),
-            bias: self.bias.moments.each_ref().map(|values| values.as_slice().to_vec().into()),
+            weight: self.weight.moments.each_ref().map(|values| self.places.scatter(self.shape, values)),
+            bias: self.bias.moments.each_ref().map(|values| values.to_vec().into()),
         }
     }
 
     /// Takes values and moments of the same shapes.
     pub(super) fn restore(&mut self, layer: &DenseLayer, moments: &LayerMoments) {
         self.weight = Parameter {
-            values: Buffer::of(&self.places.gather(layer.weight())),
-            moments: moments.weight.each_ref().map(|moment| Buffer::of(&self.places.gather(moment.view()))),
+            values: self.places.gather(layer.weight()).into(),
+            moments: moments.weight.each_ref().map(|moment| self.places.gather(moment.view()).into()),
         };
         self.bias = Parameter {
-            values: Buffer::of(&layer.bias.to_vec()),
-            moments: moments.bias.each_ref().map(|moment| Buffer::of(&moment.to_vec())),
+            values: layer.bias.to_vec().into(),
+            moments: moments.bias.each_ref().map(|moment| moment.to_vec().into()),
         };
     }
 
     /// The weights of a dense layer.
     fn dense_weight(&self) -> ArrayView2<'_, f32> {
-        matrix(self.weight.values.as_slice(), self.shape.0, false)
+        matrix(&self.weight.values, self.shape.0, false)
     }
 }
 

@@ -7,7 +7,7 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMu
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::{DenseInference, Orientation};
+use super::DenseInference;
 use crate::rng::{Stream, generator};
 use crate::{Activation, Error, Mask, Result, SparseLinear, SparseMlp, csr};
 
@@ -308,7 +308,7 @@ impl DenseMlp {
     /// When `x` has another count of features.
     pub fn forward(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
         let mut y = Array2::zeros((x.nrows(), self.outputs()));
-        DenseInference::new(self, Orientation::XWt).forward_into(x, y.view_mut())?;
+        DenseInference::once(self).forward_into(x, y.view_mut())?;
         Ok(y)
     }
 
@@ -319,7 +319,7 @@ impl DenseMlp {
     pub fn evaluate(&self, samples: Samples<'_>) -> Result<Evaluation> {
         self.check_samples("DenseMlp::evaluate", samples)?;
         let mut outputs = Array2::zeros((samples.labels.len(), self.outputs()));
-        DenseInference::new(self, Orientation::XWt).logits().forward_into(samples.x, outputs.view_mut())?;
+        DenseInference::once(self).logits().forward_into(samples.x, outputs.view_mut())?;
         Ok(Evaluation::of_logits(outputs.view(), samples.labels))
     }
 

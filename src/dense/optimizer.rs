@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::aligned::Aligned;
 use crate::kernel::{Descend, Rule};
-use crate::sparse::Buffer;
 use crate::{Error, Isa, Mask, Result};
 
 /// How a gradient becomes a step. The defaults and the formulas are PyTorch's.
@@ -98,16 +98,16 @@ impl Optimizer {
 
 /// A weight matrix or a bias in training.
 pub(super) struct Parameter {
-    pub(super) values: Buffer,
+    pub(super) values: Aligned<f32>,
     /// Of each value, the mean of the gradient (Adam) or the velocity (SGD), and the mean of its square, which SGD leaves at
     /// 0.
-    pub(super) moments: [Buffer; 2],
+    pub(super) moments: [Aligned<f32>; 2],
 }
 
 impl Parameter {
     pub(super) fn new(values: &[f32]) -> Self {
-        let moments = [Buffer::new(values.len()), Buffer::new(values.len())];
-        Self { values: Buffer::of(values), moments }
+        let moments = [Aligned::zeros(values.len()), Aligned::zeros(values.len())];
+        Self { values: Aligned::from(values), moments }
     }
 
     /// A step along the gradient, of which there is one a value: of the values from `start` on, which are rows of the mask from
@@ -121,10 +121,10 @@ impl Parameter {
         isa: Isa,
     ) {
         let range = start..start + gradient.len();
-        let values = &mut self.values.as_mut_slice()[range.clone()];
+        let values = &mut self.values[range.clone()];
         let [first, second] = &mut self.moments;
-        let first = &mut first.as_mut_slice()[range.clone()];
-        let second = &mut second.as_mut_slice()[range];
+        let first = &mut first[range.clone()];
+        let second = &mut second[range];
         isa.run(Descend { rule, values, first, second, gradient, mask });
     }
 }

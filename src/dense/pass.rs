@@ -4,8 +4,9 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1};
 
 use super::layer::Layer;
 use super::{DenseMlp, Samples};
+use crate::aligned::Aligned;
 use crate::kernel::{Activate, Derive, RowsToTile, is_fused, needs_sums};
-use crate::sparse::{Buffer, Tile, matrix_mut, tiles};
+use crate::sparse::{Tile, matrix_mut, tiles};
 use crate::{Activation, Isa, Result};
 
 /// The gradient of the loss by every parameter, first layer to last.
@@ -72,13 +73,13 @@ pub(super) struct Pass {
     lanes: usize,
     room: usize,
     /// The input, then each layer's output.
-    activations: Vec<Buffer>,
+    activations: Vec<Aligned<f32>>,
     /// The input of [a small batch](FEW) once more, as `[samples, features]`.
-    rows: Buffer,
+    rows: Aligned<f32>,
     /// What each layer's activation was applied to, where its derivative cannot do without.
-    sums: Vec<Buffer>,
+    sums: Vec<Aligned<f32>>,
     /// The gradient by a layer's output and by its input.
-    deltas: [Buffer; 2],
+    deltas: [Aligned<f32>; 2],
 }
 
 impl Pass {
@@ -94,9 +95,9 @@ impl Pass {
             lanes: 0,
             room: 0,
             activations: Vec::new(),
-            rows: Buffer::new(0),
-            sums: layers.iter().map(|_| Buffer::new(0)).collect(),
-            deltas: [Buffer::new(0), Buffer::new(0)],
+            rows: Aligned::zeros(0),
+            sums: layers.iter().map(|_| Aligned::zeros(0)).collect(),
+            deltas: [Aligned::zeros(0), Aligned::zeros(0)],
         }
     }
 
@@ -115,13 +116,13 @@ impl Pass {
         if self.lanes > self.room {
             self.room = self.lanes;
             self.activations =
-                self.features.iter().map(|features| Buffer::new(self.room * features)).collect();
+                self.features.iter().map(|features| Aligned::zeros(self.room * features)).collect();
             let widest = self.features.iter().copied().max().unwrap_or(0);
-            self.deltas = [Buffer::new(self.room * widest), Buffer::new(self.room * widest)];
-            self.sums.fill_with(|| Buffer::new(0));
+            self.deltas = [Aligned::zeros(self.room * widest), Aligned::zeros(self.room * widest)];
+            self.sums.fill_with(|| Aligned::zeros(0));
         }
 
-        let (features, mut rest) = (self.features[0], self.activations[0].as_mut_slice());
+        let (features, mut rest) = (self.features[0], &mut self.activations[0][..]);
         let mut rows: Vec<&[f32]> = Vec::with_capacity(self.lanes);
         for tile in &self.tiles {
             let (target, after) = rest.split_at_mut(features * tile.width);
@@ -141,10 +142,10 @@ impl Pass {
             rest = after;
         }
         if batch <= FEW {
-            if self.rows.as_slice().len() < batch * features {
-                self.rows = Buffer::new(batch * features);
+            if self.rows.len() < batch * features {
+                self.rows = Aligned::zeros(batch * features);
             }
-            for (row, &index) in self.rows.as_mut_slice().chunks_exact_mut(features).zip(indices) {
+            for (row, &index) in self.rows.chunks_exact_mut(features).zip(indices) {
                 ArrayViewMut1::from(row).assign(&samples.x.row(index));
             }
         }
@@ -164,18 +165,18 @@ impl Pass {
         for (index, layer) in layers.iter_mut().enumerate().rev() {
             let (out, inputs) = layer.shape();
             let [by_output, by_input] = &mut self.deltas;
-            let delta = &mut by_output.as_mut_slice()[..self.lanes * out];
+            let delta = &mut by_output[..self.lanes * out];
             self.isa.run(Derive {
                 activation: layer.activation(),
                 delta,
-                outputs: &self.activations[index + 1].as_slice()[..self.lanes * out],
-                sums: self.sums[index].as_slice(),
+                outputs: &self.activations[index + 1][..self.lanes * out],
+                sums: &self.sums[index],
             });
-            let input = &self.activations[index].as_slice()[..self.lanes * inputs];
+            let input = &self.activations[index][..self.lanes * inputs];
             if index > 0 {
-                layer.backward(&self.tiles, delta, &mut by_input.as_mut_slice()[..self.lanes * inputs]);
+                layer.backward(&self.tiles, delta, &mut by_input[..self.lanes * inputs]);
             }
-            let rows = (index == 0 && self.labels.len() <= FEW).then(|| self.rows.as_slice());
+            let rows = (index == 0 && self.labels.len() <= FEW).then(|| &self.rows[..]);
             take(index, layer, Evidence { tiles: &self.tiles, delta, input, rows });
             self.deltas.swap(0, 1);
         }
@@ -193,8 +194,8 @@ impl Pass {
     fn forward(&mut self, index: usize, layer: &Layer) {
         let (out, inputs) = layer.shape();
         let (before, after) = self.activations.split_at_mut(index + 1);
-        let input = &before[index].as_slice()[..self.lanes * inputs];
-        let output = &mut after[0].as_mut_slice()[..self.lanes * out];
+        let input = &before[index][..self.lanes * inputs];
+        let output = &mut after[0][..self.lanes * out];
         let activation = layer.activation();
         if is_fused(activation) {
             return layer.forward(&self.tiles, activation, input, output);
@@ -202,10 +203,10 @@ impl Pass {
         layer.forward(&self.tiles, Activation::Identity, input, output);
         if needs_sums(activation) {
             let sums = &mut self.sums[index];
-            if sums.as_slice().len() < output.len() {
-                *sums = Buffer::new(self.room * out);
+            if sums.len() < output.len() {
+                *sums = Aligned::zeros(self.room * out);
             }
-            sums.as_mut_slice()[..output.len()].copy_from_slice(output);
+            sums[..output.len()].copy_from_slice(output);
         }
         // A softmax comes with the loss.
         if activation != Activation::Softmax {
@@ -217,7 +218,7 @@ impl Pass {
     fn softmax(&mut self) -> f64 {
         let (batch, last) = (self.labels.len(), self.features.len() - 1);
         let classes = self.features[last];
-        let (mut logits, mut deltas) = (self.activations[last].as_slice(), self.deltas[0].as_mut_slice());
+        let (mut logits, mut deltas) = (&self.activations[last][..], &mut self.deltas[0][..]);
         let scale = 1.0 / batch as f32;
         let mut loss = 0.0;
         for &Tile { ref samples, width } in &self.tiles {

@@ -11,6 +11,7 @@
 //! redo from the plain CSR whatever does not come out finite.
 
 use super::{CsrMatrix, csr_of_rows};
+use crate::aligned::Aligned;
 use crate::csr::Csr;
 use crate::{Error, Result};
 
@@ -50,9 +51,9 @@ pub struct BlockMatrix {
     /// Where the blocks of each R rows begin in `columns`, and where the last end: ascends.
     pointers: Vec<u32>,
     /// Each below `in`.
-    columns: Vec<u32>,
+    columns: Aligned<u32>,
     /// The values of a block side by side, first row first.
-    values: Vec<f32>,
+    values: Aligned<f32>,
     /// The places in `values` that hold nothing, ascending, but for those of rows beyond the last.
     empty: Vec<usize>,
 }
@@ -87,15 +88,8 @@ impl BlockMatrix {
         // As many blocks together as fill a vector.
         let together = (lanes / rows).max(1);
         let (out, inputs) = matrix.shape();
-        let mut packed = Self {
-            shape: (out, inputs),
-            lanes,
-            blocks: Blocks { rows, count: 0 },
-            pointers: vec![0],
-            columns: Vec::new(),
-            values: Vec::new(),
-            empty: Vec::new(),
-        };
+        let (mut pointers, mut columns, mut values, mut empty) =
+            (vec![0], Vec::new(), Vec::new(), Vec::new());
         let mut place_of = vec![usize::MAX; inputs];
         let mut filled: Vec<bool> = Vec::new();
         for first in (0..out).step_by(rows) {
@@ -103,32 +97,36 @@ impl BlockMatrix {
             let [start, end] = [block_row.start, block_row.end].map(|row| matrix.pointers()[row] as usize);
             place_of.fill(usize::MAX);
             matrix.columns()[start..end].iter().for_each(|&column| place_of[column as usize] = 0);
-            let before = packed.values.len();
+            let before = values.len();
             for (column, place) in place_of.iter_mut().enumerate().filter(|(_, place)| **place == 0) {
-                *place = before + (packed.columns.len() - packed.blocks.count) * rows;
-                packed.columns.push(column as u32);
+                *place = columns.len() * rows;
+                columns.push(column as u32);
             }
-            let blocks = (packed.columns.len() - packed.blocks.count).next_multiple_of(together);
-            packed.blocks.count += blocks;
-            packed.columns.resize(packed.blocks.count, 0);
-            packed.values.resize(packed.blocks.count * rows, 0.0);
+            columns.resize(columns.len().next_multiple_of(together), 0);
+            values.resize(columns.len() * rows, 0.0);
             filled.clear();
-            filled.resize(blocks * rows, false);
+            filled.resize(values.len() - before, false);
             for (lane, row) in block_row.clone().enumerate() {
                 for at in matrix.pointers()[row] as usize..matrix.pointers()[row + 1] as usize {
                     let place = place_of[matrix.columns()[at] as usize] + lane;
-                    packed.values[place] = matrix.values()[at];
+                    values[place] = matrix.values()[at];
                     filled[place - before] = true;
                 }
             }
-            let empty = filled
-                .iter()
-                .enumerate()
-                .filter(|&(place, filled)| !filled && place % rows < block_row.len());
-            packed.empty.extend(empty.map(|(place, _)| before + place));
-            packed.pointers.push(packed.blocks.count as u32);
+            let places = filled.iter().enumerate();
+            let left = places.filter(|&(place, filled)| !filled && place % rows < block_row.len());
+            empty.extend(left.map(|(place, _)| before + place));
+            pointers.push(columns.len() as u32);
         }
-        Ok(packed)
+        Ok(Self {
+            shape: (out, inputs),
+            lanes,
+            blocks: Blocks { rows, count: columns.len() },
+            pointers,
+            columns: columns.into(),
+            values: values.into(),
+            empty,
+        })
     }
 
     /// `(out, in)`.

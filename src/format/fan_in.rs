@@ -10,6 +10,7 @@
 //! is NaN where that is infinite or NaN. The kernel redoes from the plain CSR whatever does not come out finite.
 
 use super::{CsrMatrix, csr_of_rows};
+use crate::aligned::Aligned;
 use crate::csr::Csr;
 use crate::{Error, Result};
 
@@ -23,9 +24,9 @@ pub struct FanInMatrix {
     lanes: usize,
     fan_in: usize,
     /// For each vector of rows and each slot, a vector of columns, each below `in`.
-    columns: Vec<u32>,
+    columns: Aligned<u32>,
     /// The same of values.
-    values: Vec<f32>,
+    values: Aligned<f32>,
     /// Slots of each row that hold a weight: the first ones.
     filled: Vec<u32>,
 }
@@ -49,7 +50,7 @@ impl FanInMatrix {
         }
         let ((rows, _), fan_in) = (matrix.shape(), longest(matrix));
         let slots = rows.next_multiple_of(lanes) * fan_in;
-        let (mut columns, mut values) = (vec![0; slots], vec![0.0; slots]);
+        let (mut columns, mut values) = (Aligned::zeros(slots), Aligned::zeros(slots));
         let mut filled = Vec::with_capacity(rows);
         for (row, pointers) in matrix.pointers().windows(2).enumerate() {
             let entries = pointers[0] as usize..pointers[1] as usize;

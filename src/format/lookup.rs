@@ -18,6 +18,7 @@
 use std::cmp::Reverse;
 
 use super::{CsrMatrix, csr_of_rows};
+use crate::aligned::Aligned;
 use crate::csr::Csr;
 use crate::{Error, Result};
 
@@ -82,9 +83,9 @@ pub struct LookupMatrix {
     rows: Vec<u32>,
     /// For each panel of a chunk, the column numbers of its slots: a vector of words for each `per_word` slots, the
     /// first slot in the lowest bits.
-    words: Vec<u32>,
+    words: Aligned<u32>,
     /// For each panel of a chunk and each slot, a vector of values.
-    values: Vec<f32>,
+    values: Aligned<f32>,
     /// Row pointers of the tail, in the order of `rows`.
     tail_pointers: Vec<u32>,
     tail_columns: Vec<u32>,
@@ -127,19 +128,29 @@ impl LookupMatrix {
         let ((rows, columns), order, mut counts) = (matrix.shape(), order(matrix, lanes), Counts::new());
         let registers = cheapest_registers(matrix, &order, lanes, &mut counts);
         let panels = columns.div_ceil(registers.columns());
+        let (mut word, mut value) = (0, 0);
+        let chunk = |rows: &[u32]| {
+            counts.count(matrix, rows, registers);
+            let slots = cheapest_slots(&counts.of_size, panels, registers).0;
+            let follow = rows.len() == lanes && rows.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+            let chunk = Chunk { slots, word, value, neighbours: follow.then_some(rows[0] as usize) };
+            word += panels * slots.div_ceil(registers.per_word()) * lanes;
+            value += panels * slots * lanes;
+            chunk
+        };
         let mut packed = Self {
             shape: matrix.shape(),
             registers,
-            chunks: Vec::with_capacity(rows.div_ceil(registers.lanes)),
-            rows: Vec::with_capacity(rows.next_multiple_of(registers.lanes)),
-            words: Vec::new(),
-            values: Vec::new(),
+            chunks: order.chunks(lanes).map(chunk).collect(),
+            rows: Vec::with_capacity(rows.next_multiple_of(lanes)),
+            words: Aligned::zeros(word),
+            values: Aligned::zeros(value),
             tail_pointers: vec![0],
             tail_columns: Vec::new(),
             tail_values: Vec::new(),
         };
-        for rows in order.chunks(registers.lanes) {
-            packed.push_chunk(matrix, rows, panels, &mut counts);
+        for (index, rows) in order.chunks(lanes).enumerate() {
+            packed.fill(index, matrix, rows, counts.clear(panels * lanes));
         }
         Ok(packed)
     }
@@ -165,22 +176,15 @@ impl LookupMatrix {
         LookupWork { tables, slots, cycles: registers.slot_cycles() * slots, tail }
     }
 
-    fn push_chunk(&mut self, matrix: &CsrMatrix, rows: &[u32], panels: usize, counts: &mut Counts) {
+    /// Puts some rows into the slots of a chunk, and what they have more into the tail. `counts` are zeros, one for each lane of
+    /// each panel.
+    fn fill(&mut self, chunk: usize, matrix: &CsrMatrix, rows: &[u32], counts: &mut [u8]) {
         let (lanes, bits) = (self.registers.lanes, self.registers.bits());
         let (width, per_word) = (self.registers.columns(), self.registers.per_word());
         let entries =
             |row: u32| matrix.pointers()[row as usize] as usize..matrix.pointers()[row as usize + 1] as usize;
 
-        counts.count(matrix, rows, self.registers);
-        let slots = cheapest_slots(&counts.of_size, panels, self.registers).0;
-
-        let follow = rows.len() == lanes && rows.windows(2).all(|pair| pair[0] + 1 == pair[1]);
-        let neighbours = follow.then_some(rows[0] as usize);
-        let chunk = Chunk { slots, word: self.words.len(), value: self.values.len(), neighbours };
-        self.chunks.push(chunk);
-        self.words.resize(chunk.word + panels * slots.div_ceil(per_word) * lanes, 0);
-        self.values.resize(chunk.value + panels * slots * lanes, 0.0);
-        let counts = counts.clear(panels * lanes);
+        let Chunk { slots, word: first_word, value: first_value, .. } = self.chunks[chunk];
         for (lane, &row) in rows.iter().enumerate() {
             for at in entries(row) {
                 let (column, value) = (matrix.columns()[at] as usize, matrix.values()[at]);
@@ -192,9 +196,9 @@ impl LookupMatrix {
                     let word = panel * slots.div_ceil(per_word) + slot / per_word;
                     let shift = bits * (slot % per_word);
                     let kept = if slot == 0 { KEPT } else { 0 };
-                    self.words[chunk.word + word * lanes + lane] |=
+                    self.words[first_word + word * lanes + lane] |=
                         (((column % width) as u32) << shift) | kept;
-                    self.values[chunk.value + (panel * slots + slot) * lanes + lane] = value;
+                    self.values[first_value + (panel * slots + slot) * lanes + lane] = value;
                 } else {
                     self.tail_columns.push(column as u32);
                     self.tail_values.push(value);

@@ -11,6 +11,7 @@
 //! that is infinite or NaN. The kernel redoes from the plain CSR whatever does not come out finite.
 
 use super::{CsrMatrix, csr_of_rows};
+use crate::aligned::Aligned;
 use crate::csr::Csr;
 use crate::{Error, Result};
 
@@ -65,9 +66,9 @@ pub struct NmMatrix {
     pattern: Nm,
     /// For each block of rows, its slots in turn: a vector of words for each `per_word` slots and each vector of rows, the first
     /// slot in the lowest bits.
-    words: Vec<u32>,
+    words: Aligned<u32>,
     /// The same of values, for each slot.
-    values: Vec<f32>,
+    values: Aligned<f32>,
     /// The slots of rows that hold nothing, ascending, counted row by row.
     empty: Vec<usize>,
 }
@@ -108,8 +109,8 @@ impl NmMatrix {
             shape: (rows, columns),
             lanes,
             pattern,
-            words: vec![0; vectors * slots.div_ceil(pattern.per_word()) * lanes],
-            values: vec![0.0; vectors * slots * lanes],
+            words: Aligned::zeros(vectors * slots.div_ceil(pattern.per_word()) * lanes),
+            values: Aligned::zeros(vectors * slots * lanes),
             empty: Vec::new(),
         };
         for row in 0..rows {

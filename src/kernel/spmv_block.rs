@@ -119,6 +119,7 @@ impl SpmvBlock<'_> {
         &self,
         block_row: usize,
     ) -> [[V; C]; B] {
+        let (blocks, x) = ((self.matrix.columns(), self.matrix.values()), (self.x, self.x_stride));
         // SAFETY: the caller's promises; `BlockMatrix` has blocks between ascending pointers, which `P` divides.
         unsafe {
             let [mut block, end] =
@@ -126,12 +127,12 @@ impl SpmvBlock<'_> {
             let mut sums = [[[V::splat(0.0); C]; B]; A];
             while block + A * P <= end {
                 for sums in &mut sums {
-                    self.multiply::<V, B, C, P>(block, sums);
+                    multiply::<V, B, C, P>(blocks, block, x, sums);
                     block += P;
                 }
             }
             while block < end {
-                self.multiply::<V, B, C, P>(block, &mut sums[0]);
+                multiply::<V, B, C, P>(blocks, block, x, &mut sums[0]);
                 block += P;
             }
             let mut total = sums[0];
@@ -143,43 +144,6 @@ impl SpmvBlock<'_> {
                 }
             }
             total
-        }
-    }
-
-    /// Adds the weights of `P` blocks from this one on, or those of one in `C` vectors, times their activations to the sums.
-    ///
-    /// # Safety
-    /// As [`blocks`](Self::blocks), and there are those blocks.
-    #[inline(always)]
-    unsafe fn multiply<V: Vector, const B: usize, const C: usize, const P: usize>(
-        &self,
-        block: usize,
-        sums: &mut [[V; C]; B],
-    ) {
-        let Self { matrix, x, x_stride, .. } = self;
-        // SAFETY: the caller's promises; `BlockMatrix` has a column below `in` and the values of its rows for each block, and each
-        // sample of `x` has `in` features.
-        unsafe {
-            let value = block * matrix.blocks().rows;
-            V::prefetch(matrix.values(), value + AHEAD);
-            let mut columns = [0; P];
-            if P == 1 {
-                columns[0] = V::read(matrix.columns(), block) as usize;
-            }
-            for (index, pair) in columns.chunks_exact_mut(2).enumerate() {
-                let both = V::read_two(matrix.columns(), block + 2 * index);
-                pair.copy_from_slice(&[both as u32 as usize, (both >> 32) as usize]);
-            }
-            let mut weights = [V::splat(0.0); C];
-            for (index, weights) in weights.iter_mut().enumerate() {
-                *weights = V::load(matrix.values(), value + index * V::LANES);
-            }
-            for (sample, sums) in sums.iter_mut().enumerate() {
-                let x = V::splat_parts(x, columns.map(|column| sample * x_stride + column));
-                for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = weights.mul_add(x, *sum);
-                }
-            }
         }
     }
 
@@ -199,6 +163,43 @@ impl SpmvBlock<'_> {
                     let row = row + index * V::LANES;
                     finish(sums, Rows::From(row), exact, bias, *activation, x, y);
                 }
+            }
+        }
+    }
+}
+
+/// Adds the weights of `P` blocks from this one on, or those of one in `C` vectors, times their activations to the sums.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`; the matrix has those blocks, in so many vectors, and each sample of `x`, which are
+/// `x_stride` apart, has the features of their columns.
+#[inline(always)]
+unsafe fn multiply<V: Vector, const B: usize, const C: usize, const P: usize>(
+    (columns, values): (&[u32], &[f32]),
+    block: usize,
+    (x, x_stride): (&[f32], usize),
+    sums: &mut [[V; C]; B],
+) {
+    // SAFETY: the caller's promises; `BlockMatrix` has a column below `in` and the values of its rows for each block.
+    unsafe {
+        let value = block * (C * V::LANES / P);
+        V::prefetch(values, value + AHEAD);
+        let mut features = [0; P];
+        if P == 1 {
+            features[0] = V::read(columns, block) as usize;
+        }
+        for (index, pair) in features.chunks_exact_mut(2).enumerate() {
+            let both = V::read_two(columns, block + 2 * index);
+            pair.copy_from_slice(&[both as u32 as usize, (both >> 32) as usize]);
+        }
+        let mut weights = [V::splat(0.0); C];
+        for (index, weights) in weights.iter_mut().enumerate() {
+            *weights = V::load(values, value + index * V::LANES);
+        }
+        for (sample, sums) in sums.iter_mut().enumerate() {
+            let x = V::splat_parts(x, features.map(|feature| sample * x_stride + feature));
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                *sum = weights.mul_add(x, *sum);
             }
         }
     }

@@ -61,6 +61,7 @@ impl SpmvFanIn<'_> {
     #[inline(always)]
     unsafe fn rows<V: Vector, const B: usize>(&mut self) {
         let Self { matrix, exact, bias, activation, x, x_stride, y, y_stride, .. } = self;
+        let (columns, values) = (matrix.columns(), matrix.values());
         for (index, row) in (0..bias.len()).step_by(V::LANES).enumerate() {
             // SAFETY: for the whole body: `FanInMatrix` has, for each vector of rows, a vector of columns below `in` and a vector
             // of values for each slot; each sample of `x` has `in` features.
@@ -68,8 +69,8 @@ impl SpmvFanIn<'_> {
                 let mut sums = [V::splat(0.0); B];
                 for slot in 0..matrix.fan_in() {
                     let at = (index * matrix.fan_in() + slot) * V::LANES;
-                    let weights = V::load(matrix.values(), at);
-                    let columns = V::load_index(matrix.columns(), at);
+                    let weights = V::load(values, at);
+                    let columns = V::load_index(columns, at);
                     for (sample, sum) in sums.iter_mut().enumerate() {
                         let x = x.get_unchecked(sample * *x_stride..);
                         *sum = weights.mul_add(V::gather(x, columns), *sum);

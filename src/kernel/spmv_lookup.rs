@@ -135,6 +135,7 @@ impl SpmvLookup<'_> {
         let registers = self.matrix.registers();
         let panels = self.matrix.shape().1.div_ceil(registers.columns());
         let words = chunk.slots.div_ceil(per_word::<V>(T));
+        let slots = (self.matrix.words(), self.matrix.values());
         // SAFETY: `LookupMatrix` has, for each panel of the chunk, as many vectors of values as slots and a vector of
         // words for each `per_word` of them; each sample of `x` is readable to whole panels.
         unsafe {
@@ -149,11 +150,11 @@ impl SpmvLookup<'_> {
                     }
                 }
                 for _ in 1..words {
-                    self.word::<V, B, A, T>(per_word::<V>(T), word, value, &tables, &mut sums);
+                    word_of_slots::<V, B, A, T>(slots, per_word::<V>(T), word, value, &tables, &mut sums);
                     word += V::LANES;
                     value += per_word::<V>(T) * V::LANES;
                 }
-                self.word::<V, B, A, T>(last, word, value, &tables, &mut sums);
+                word_of_slots::<V, B, A, T>(slots, last, word, value, &tables, &mut sums);
                 word += V::LANES;
                 value += last * V::LANES;
             }
@@ -164,42 +165,6 @@ impl SpmvLookup<'_> {
                 }
             }
             total
-        }
-    }
-
-    /// Adds the slots of one word to the sums.
-    ///
-    /// # Safety
-    /// As [`panels`](Self::panels), and there are a vector of words and `slots` vectors of values.
-    #[inline(always)]
-    unsafe fn word<V: Vector, const B: usize, const A: usize, const T: usize>(
-        &self,
-        slots: usize,
-        word: usize,
-        value: usize,
-        tables: &[[V; T]; B],
-        sums: &mut [[V; B]; A],
-    ) {
-        // SAFETY: the caller's promises.
-        unsafe {
-            V::prefetch(self.matrix.words(), word + AHEAD / 4);
-            let mut columns = V::load_index(self.matrix.words(), word);
-            for first in (0..slots).step_by(A) {
-                // Each sum by a constant number: one that is told at run time would live on the stack.
-                for (slot, sums) in (first..).zip(&mut *sums) {
-                    if slot >= slots {
-                        break;
-                    }
-                    if slot > 0 {
-                        columns = next_index::<V, T>(columns);
-                    }
-                    V::prefetch(self.matrix.values(), value + AHEAD + slot * V::LANES);
-                    let weight = V::load(self.matrix.values(), value + slot * V::LANES);
-                    for (sum, table) in sums.iter_mut().zip(tables) {
-                        *sum = weight.mul_add(V::lookup(table, columns), *sum);
-                    }
-                }
-            }
         }
     }
 
@@ -236,6 +201,42 @@ impl SpmvLookup<'_> {
                 };
                 let y = self.y.get_unchecked_mut(sample * self.y_stride..);
                 finish(sums, rows, self.exact, self.bias, self.activation, x, y);
+            }
+        }
+    }
+}
+
+/// Adds the slots of one word to the sums.
+///
+/// # Safety
+/// As [`panels`](SpmvLookup::panels), and there are a vector of words and `slots` vectors of values.
+#[inline(always)]
+unsafe fn word_of_slots<V: Vector, const B: usize, const A: usize, const T: usize>(
+    (words, values): (&[u32], &[f32]),
+    slots: usize,
+    word: usize,
+    value: usize,
+    tables: &[[V; T]; B],
+    sums: &mut [[V; B]; A],
+) {
+    // SAFETY: the caller's promises.
+    unsafe {
+        V::prefetch(words, word + AHEAD / 4);
+        let mut columns = V::load_index(words, word);
+        for first in (0..slots).step_by(A) {
+            // Each sum by a constant number: one that is told at run time would live on the stack.
+            for (slot, sums) in (first..).zip(&mut *sums) {
+                if slot >= slots {
+                    break;
+                }
+                if slot > 0 {
+                    columns = next_index::<V, T>(columns);
+                }
+                V::prefetch(values, value + AHEAD + slot * V::LANES);
+                let weight = V::load(values, value + slot * V::LANES);
+                for (sum, table) in sums.iter_mut().zip(tables) {
+                    *sum = weight.mul_add(V::lookup(table, columns), *sum);
+                }
             }
         }
     }

@@ -12,7 +12,9 @@ use super::join;
 use super::rows::Rows;
 use super::tile::Tile;
 #[cfg(feature = "dense")]
-use super::workspace::{Buffer, matrix, matrix_mut};
+use super::workspace::{matrix, matrix_mut};
+#[cfg(feature = "dense")]
+use crate::aligned::Aligned;
 use crate::csr::{self, Csr};
 use crate::format::{BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, NmMatrix, PanelMatrix};
 use crate::kernel::{Activate, SpmmPanel, SpmvBlock, SpmvCsr, SpmvFanIn, SpmvLookup, SpmvNm, is_fused};
@@ -44,10 +46,10 @@ pub struct SparseLinear {
     fan_in: OnceLock<FanInMatrix>,
     /// `[out, in]`, row-major. From the beginning of a cache line faer reads it by a sixth faster.
     #[cfg(feature = "dense")]
-    dense: OnceLock<Buffer>,
+    dense: OnceLock<Aligned<f32>>,
     /// `[in, out]`, row-major.
     #[cfg(feature = "dense")]
-    transposed: OnceLock<Buffer>,
+    transposed: OnceLock<Aligned<f32>>,
 }
 
 impl SparseLinear {
@@ -445,31 +447,17 @@ impl SparseLinear {
 
     #[cfg(feature = "dense")]
     fn dense(&self) -> ArrayView2<'_, f32> {
-        let buffer = self.dense.get_or_init(|| aligned(csr::to_dense(self.csr()).view()));
-        view(self.shape(), buffer)
+        let weights = self.dense.get_or_init(|| csr::to_dense(self.csr()).view().into());
+        matrix(weights, self.shape().0, false)
     }
 
     #[cfg(feature = "dense")]
     fn transposed(&self) -> ArrayView2<'_, f32> {
-        let buffer = self.transposed.get_or_init(|| aligned(self.dense().reversed_axes()));
-        let (out, inputs) = self.shape();
-        view((inputs, out), buffer)
+        let weights = self.transposed.get_or_init(|| self.dense().reversed_axes().into());
+        matrix(weights, self.shape().1, false)
     }
 
     fn bias_slice(&self) -> &[f32] {
         self.bias.as_slice().unwrap_or_else(|| unreachable!("the constructor made it contiguous"))
     }
-}
-
-/// A matrix, row-major, from the beginning of a cache line on.
-#[cfg(feature = "dense")]
-fn aligned(matrix: ArrayView2<'_, f32>) -> Buffer {
-    let mut buffer = Buffer::new(matrix.len());
-    buffer.as_mut_slice().iter_mut().zip(matrix).for_each(|(place, &value)| *place = value);
-    buffer
-}
-
-#[cfg(feature = "dense")]
-fn view(shape: (usize, usize), buffer: &Buffer) -> ArrayView2<'_, f32> {
-    ArrayView2::from_shape(shape, buffer.as_slice()).unwrap_or_else(|error| unreachable!("it fits: {error}"))
 }

@@ -6,7 +6,7 @@ use ndarray::Array2;
 
 use super::run::CHUNK;
 use super::tile::{Tile, tiles};
-use super::workspace::{Buffer, Workspace};
+use super::workspace::Workspace;
 use super::{SparseLinear, SparseMlp};
 use crate::Result;
 use crate::measure::interleaved;
@@ -82,7 +82,7 @@ fn times(mlp: &SparseMlp, layer: &SparseLinear, samples: usize, candidates: &[(C
         (Array2::from_elem((samples, shape.1), 0.5), RefCell::new(Array2::zeros((samples, shape.0))));
     let pass = |format: Format| {
         let mut threads = threads.borrow_mut();
-        let [before, after] = threads[0].each_mut().map(Buffer::as_mut_slice);
+        let [before, after] = threads[0].each_mut().map(|buffer| &mut buffer[..]);
         match format.layout() {
             Layout::Rows => {
                 let (together, stride) = (isa.row_samples(), mlp.row_stride());

@@ -3,7 +3,8 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::SparseLinear;
-use super::workspace::{Buffer, Workspace};
+use super::workspace::Workspace;
+use crate::aligned::Aligned;
 use crate::format::MAX_TABLES;
 use crate::measure::duration;
 use crate::plan::{FEW_SAMPLES, Plan, Profile};
@@ -114,9 +115,9 @@ impl SparseMlp {
             return Err(Error::shape(operation, "y", expected, y.shape()));
         }
         let needed = self.buffer_len();
-        if let Some([buffer, _]) = workspace.threads.iter().find(|[buffer, _]| buffer.len < needed) {
+        if let Some([buffer, _]) = workspace.threads.iter().find(|[buffer, _]| buffer.len() < needed) {
             let expected = format!("one of this network, of {needed} floats");
-            return Err(Error::shape(operation, "workspace", expected, buffer.len));
+            return Err(Error::shape(operation, "workspace", expected, buffer.len()));
         }
         if x.nrows() > 0 {
             self.plan_into(x.nrows(), &mut workspace.plan);
@@ -166,17 +167,17 @@ impl SparseMlp {
                 layer.pack(choice.format);
             }
         }
-        workspace.between = std::array::from_fn(|_| Buffer::new(between));
+        workspace.between = std::array::from_fn(|_| Aligned::zeros(between));
         workspace
     }
 
     /// A workspace for a network whose weights are packed when they are first needed.
     fn buffers(&self, threads: usize) -> Workspace {
-        let buffers = || std::array::from_fn(|_| Buffer::new(self.buffer_len()));
+        let buffers = || std::array::from_fn(|_| Aligned::zeros(self.buffer_len()));
         Workspace {
             plan: Plan::empty(self.isa),
             threads: std::iter::repeat_with(buffers).take(threads.max(1)).collect(),
-            between: std::array::from_fn(|_| Buffer::new(0)),
+            between: std::array::from_fn(|_| Aligned::zeros(0)),
         }
     }
 

@@ -22,7 +22,7 @@ pub use statistics::LayerStatistics;
 pub(crate) use tile::{Tile, tiles};
 pub use workspace::Workspace;
 #[cfg(feature = "dense")]
-pub(crate) use workspace::{Buffer, matrix, matrix_mut};
+pub(crate) use workspace::{matrix, matrix_mut};
 
 /// Both, at the same time if the current rayon pool has a thread to spare.
 fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {

@@ -6,8 +6,9 @@ use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
 use super::rows::Rows;
 use super::tile::{Tile, tiles};
-use super::workspace::{Buffer, Workspace, matrix, matrix_mut};
+use super::workspace::{Workspace, matrix, matrix_mut};
 use super::{SparseMlp, join};
+use crate::aligned::Aligned;
 use crate::plan::{Choice, FEW_SAMPLES, Layout, Plan};
 
 /// Samples that are taken together where activations of the whole batch lie between layers: enough for a dense product
@@ -65,8 +66,8 @@ impl SparseMlp {
         Workspace { plan, threads, between }: &mut Workspace,
     ) {
         let needed = self.between_len(plan, x.nrows());
-        if between[0].len < needed {
-            *between = std::array::from_fn(|_| Buffer::new(needed));
+        if between[0].len() < needed {
+            *between = std::array::from_fn(|_| Aligned::zeros(needed));
         }
         let chunk = if needed == 0 { x.nrows() } else { CHUNK }.max(1);
         for (x, y) in x.axis_chunks_iter(Axis(0), chunk).zip(y.axis_chunks_iter_mut(Axis(0), chunk)) {
@@ -79,11 +80,11 @@ impl SparseMlp {
         x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
         plan: &Plan,
-        threads: &mut [[Buffer; 2]],
-        [before, after]: &mut [Buffer; 2],
+        threads: &mut [[Aligned<f32>; 2]],
+        [before, after]: &mut [Aligned<f32>; 2],
     ) {
         let samples = x.nrows();
-        let (mut before, mut after) = (before.as_mut_slice(), after.as_mut_slice());
+        let (mut before, mut after) = (&mut before[..], &mut after[..]);
         let mut stretches = stretches(plan).peekable();
         let mut by_features = false;
         while let Some(Stretch { layout, layers }) = stretches.next() {
@@ -106,7 +107,7 @@ impl SparseMlp {
                     #[cfg(feature = "dense")]
                     {
                         let count = threads.len();
-                        let buffers = threads[0].each_mut().map(Buffer::as_mut_slice);
+                        let buffers = threads[0].each_mut().map(|buffer| &mut buffer[..]);
                         self.layers()[layers.start].forward_batch(x, y, buffers, count);
                     }
                 }
@@ -122,7 +123,7 @@ impl SparseMlp {
         layers: Range<usize>,
         x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
-        threads: &mut [[Buffer; 2]],
+        threads: &mut [[Aligned<f32>; 2]],
     ) {
         let one_tile = tiles(x.nrows(), self.isa()).nth(1).is_none();
         let share_rows = one_tile && self.layers()[layers.clone()].iter().any(|layer| layer.shares() > 1);
@@ -152,10 +153,10 @@ impl SparseMlp {
         tile: &Tile,
         x: ArrayView2<'_, f32>,
         y: &mut ArrayViewMut2<'_, f32>,
-        [before, after]: &mut [Buffer; 2],
+        [before, after]: &mut [Aligned<f32>; 2],
         threads: usize,
     ) {
-        let (mut before, mut after) = (before.as_mut_slice(), after.as_mut_slice());
+        let (mut before, mut after) = (&mut before[..], &mut after[..]);
         for (index, layer) in self.layers()[layers].iter().enumerate() {
             let (out, inputs) = layer.shape();
             let (input, output) = (&mut before[..inputs * tile.width], &mut after[..out * tile.width]);
@@ -179,7 +180,7 @@ impl SparseMlp {
         layers: Range<usize>,
         x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
-        [before, after]: &mut [Buffer; 2],
+        [before, after]: &mut [Aligned<f32>; 2],
     ) {
         // In groups of about the same size: one left over would cost nearly as much as four.
         let groups = x.nrows().div_ceil(self.isa().row_samples()).max(1);
@@ -187,8 +188,8 @@ impl SparseMlp {
         for start in (0..x.nrows()).step_by(together) {
             let rows = Rows { samples: start..(start + together).min(x.nrows()), stride };
             let samples = rows.samples.len();
-            let mut before = &mut before.as_mut_slice()[..samples * stride];
-            let mut after = &mut after.as_mut_slice()[..samples * stride];
+            let mut before = &mut before[..samples * stride];
+            let mut after = &mut after[..samples * stride];
             rows.load(x, before);
             let choices = plan.choices().skip(layers.start);
             for (layer, Choice { format, .. }) in self.layers()[layers.clone()].iter().zip(choices) {

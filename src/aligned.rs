@@ -1,0 +1,75 @@
+//! Arrays that begin at a cache line.
+
+use std::ops::{Deref, DerefMut};
+
+use ndarray::ArrayView2;
+
+/// A cache line, in bytes.
+const LINE: usize = 64;
+
+/// Numbers of which the first begins a cache line, so that no vector of them straddles two.
+#[derive(Debug)]
+pub(crate) struct Aligned<T> {
+    memory: Vec<T>,
+    start: usize,
+    len: usize,
+}
+
+impl<T: Copy + Default> Aligned<T> {
+    pub(crate) fn zeros(len: usize) -> Self {
+        let memory = vec![T::default(); len + LINE / size_of::<T>()];
+        // Where this cannot be told, the array is as good, only slower.
+        let start = memory.as_ptr().align_offset(LINE);
+        Self { start: if start + len <= memory.len() { start } else { 0 }, memory, len }
+    }
+}
+
+impl<T: Copy + Default> From<&[T]> for Aligned<T> {
+    fn from(values: &[T]) -> Self {
+        let mut aligned = Self::zeros(values.len());
+        aligned.copy_from_slice(values);
+        aligned
+    }
+}
+
+impl<T: Copy + Default> From<Vec<T>> for Aligned<T> {
+    fn from(values: Vec<T>) -> Self {
+        Self::from(&values[..])
+    }
+}
+
+impl<T: Copy + Default> From<ArrayView2<'_, T>> for Aligned<T> {
+    /// A matrix, row-major.
+    fn from(matrix: ArrayView2<'_, T>) -> Self {
+        let mut aligned = Self::zeros(matrix.len());
+        aligned.iter_mut().zip(matrix).for_each(|(place, &value)| *place = value);
+        aligned
+    }
+}
+
+impl<T> Deref for Aligned<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.memory[self.start..self.start + self.len]
+    }
+}
+
+impl<T> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.memory[self.start..self.start + self.len]
+    }
+}
+
+impl<T: Copy + Default> Clone for Aligned<T> {
+    /// The same numbers, of which the first begins a cache line again.
+    fn clone(&self) -> Self {
+        Self::from(&self[..])
+    }
+}
+
+impl<T: PartialEq> PartialEq for Aligned<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self[..] == other[..]
+    }
+}
