@@ -44,17 +44,18 @@ unsafe fn repeat_four(place: *const f32) -> __m512 {
 /// vector together by shuffles, which are scarcer than loads.
 ///
 /// # Safety
-/// The CPU has AVX-512F, and `place` has a float.
+/// The CPU has AVX-512F, and `memory` has a float at `place`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn splat_into(lanes: __m512, mask: __mmask16, place: *const f32) -> __m512 {
+unsafe fn splat_into(lanes: __m512, mask: __mmask16, memory: *const f32, place: usize) -> __m512 {
     let mut lanes = lanes;
     // SAFETY: it reads the float and touches nothing else.
     unsafe {
         asm!(
-            "vbroadcastss {lanes}{{{mask}}}, dword ptr [{place}]",
+            "vbroadcastss {lanes}{{{mask}}}, dword ptr [{memory} + 4 * {place}]",
             lanes = inout(zmm_reg) lanes,
             mask = in(kreg) mask,
+            memory = in(reg) memory,
             place = in(reg) place,
             options(pure, readonly, nostack, preserves_flags),
         );
@@ -93,7 +94,7 @@ impl Vector for Lanes {
             let mut lanes = _mm512_set1_ps(*memory.get_unchecked(places[0]));
             for (part, &place) in places.iter().enumerate().skip(1) {
                 let mask = ((1_u32 << (LANES / P)) - 1) << (part * LANES / P);
-                lanes = splat_into(lanes, mask as __mmask16, memory.as_ptr().add(place));
+                lanes = splat_into(lanes, mask as __mmask16, memory.as_ptr(), place);
             }
             Self(lanes)
         }
