@@ -20,6 +20,13 @@ pub(super) unsafe fn run<T: Task>(task: T) {
     unsafe { task.run::<Lanes>() }
 }
 
+/// The sign in each of so many lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn first_lanes(count: usize) -> __m256i {
+    _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+}
+
 impl Vector for Lanes {
     const LANES: usize = LANES;
 
@@ -93,6 +100,20 @@ impl Vector for Lanes {
         debug_assert!(at + LANES <= memory.len());
         // SAFETY: the caller promises that the lanes lie in `memory`.
         unsafe { _mm256_storeu_ps(memory.as_mut_ptr().add(at), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_some(memory: &[f32]) -> Self {
+        debug_assert!(memory.len() <= LANES);
+        // SAFETY: the CPU has the instructions, and the lanes that are read lie in `memory`.
+        Self(unsafe { _mm256_maskload_ps(memory.as_ptr(), first_lanes(memory.len())) })
+    }
+
+    #[inline(always)]
+    unsafe fn store_some(self, memory: &mut [f32]) {
+        debug_assert!(memory.len() <= LANES);
+        // SAFETY: the CPU has the instructions, and the lanes that are written lie in `memory`.
+        unsafe { _mm256_maskstore_ps(memory.as_mut_ptr(), first_lanes(memory.len()), self.0) }
     }
 
     #[inline(always)]

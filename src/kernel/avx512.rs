@@ -63,6 +63,12 @@ unsafe fn splat_into(lanes: __m512, mask: __mmask16, memory: *const f32, place: 
     lanes
 }
 
+/// A one for each of so many lanes.
+#[inline(always)]
+fn first_lanes(count: usize) -> __mmask16 {
+    ((1_u32 << count) - 1) as __mmask16
+}
+
 /// The sum of the halves of `a`, and that of `b`.
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -141,6 +147,20 @@ impl Vector for Lanes {
         debug_assert!(at + LANES <= memory.len());
         // SAFETY: the caller promises that the lanes lie in `memory`.
         unsafe { _mm512_storeu_ps(memory.as_mut_ptr().add(at), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_some(memory: &[f32]) -> Self {
+        debug_assert!(memory.len() <= LANES);
+        // SAFETY: the lanes that are read lie in `memory`.
+        Self(unsafe { _mm512_maskz_loadu_ps(first_lanes(memory.len()), memory.as_ptr()) })
+    }
+
+    #[inline(always)]
+    unsafe fn store_some(self, memory: &mut [f32]) {
+        debug_assert!(memory.len() <= LANES);
+        // SAFETY: the lanes that are written lie in `memory`.
+        unsafe { _mm512_mask_storeu_ps(memory.as_mut_ptr(), first_lanes(memory.len()), self.0) }
     }
 
     #[inline(always)]

@@ -131,7 +131,7 @@ impl Task for FeaturesToTile<'_> {
     unsafe fn run<V: Vector>(self) {
         let Self { x, tile, width } = self;
         let (samples, features) = x.dim();
-        assert!(width >= samples, "enough for the samples");
+        assert_eq!(width, samples.next_multiple_of(V::LANES), "enough for the samples, and no more");
         assert_eq!(tile.len(), features * width, "the tile is [features, width]");
         assert!(x.strides()[0] == 1 || samples < 2, "samples follow each other");
         let (stride, whole) = (x.strides()[1], samples / V::LANES * V::LANES);
@@ -146,9 +146,10 @@ impl Task for FeaturesToTile<'_> {
                     V::load(column, at).store(lanes, at);
                 }
             }
-            let (rest, padding) = lanes[whole..].split_at_mut(samples - whole);
-            rest.copy_from_slice(&column[whole..]);
-            padding.fill(0.0);
+            if whole < samples {
+                // SAFETY: as above; less than a vector is left, and its lanes lie in the tile.
+                unsafe { V::load_some(&column[whole..]).store(lanes, whole) };
+            }
         }
     }
 }
@@ -168,7 +169,7 @@ impl Task for TileToFeatures<'_> {
     unsafe fn run<V: Vector>(self) {
         let Self { tile, width, mut y } = self;
         let (samples, features) = y.dim();
-        assert!(width >= samples, "enough for the samples");
+        assert_eq!(width, samples.next_multiple_of(V::LANES), "enough for the samples, and no more");
         assert_eq!(tile.len(), features * width, "the tile is [features, width]");
         assert!(y.strides()[0] == 1 || samples < 2, "samples follow each other");
         let (stride, whole) = (y.strides()[1], samples / V::LANES * V::LANES);
@@ -184,7 +185,10 @@ impl Task for TileToFeatures<'_> {
                     V::load(lanes, at).store(column, at);
                 }
             }
-            column[whole..].iter_mut().zip(&lanes[whole..]).for_each(|(value, &lane)| *value = lane);
+            if whole < samples {
+                // SAFETY: as above; less than a vector is left, and its lanes lie in the tile.
+                unsafe { V::load(lanes, whole).store_some(&mut column[whole..]) };
+            }
         }
     }
 }

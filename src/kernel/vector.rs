@@ -60,6 +60,28 @@ pub(crate) trait Vector: Copy {
     /// `at + LANES <= memory.len()`.
     unsafe fn store(self, memory: &mut [f32], at: usize);
 
+    /// All of `memory`, no more than a vector, and 0 in the lanes behind it.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat), and `memory.len() <= LANES`.
+    #[inline(always)]
+    unsafe fn load_some(memory: &[f32]) -> Self {
+        let mut lanes = [0.0; MAX_LANES];
+        lanes[..memory.len()].copy_from_slice(memory);
+        // SAFETY: the caller's promise; no vector has more lanes.
+        unsafe { Self::load(&lanes, 0) }
+    }
+
+    /// The first lanes to all of `memory`, no more than a vector.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat), and `memory.len() <= LANES`.
+    #[inline(always)]
+    unsafe fn store_some(self, memory: &mut [f32]) {
+        // SAFETY: the caller's promise.
+        memory.copy_from_slice(&unsafe { spread(self) }[..memory.len()]);
+    }
+
     /// `self · factor + sum`, fused where the hardware fuses.
     ///
     /// # Safety
