@@ -296,12 +296,12 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn transpose(rows: [&[f32]; MAX_LANES], mut put: impl FnMut(usize, Self)) {
+    unsafe fn transpose(rows: &[&[f32]; MAX_LANES], at: usize, mut put: impl FnMut(usize, Self)) {
         // SAFETY: the CPU has the instructions, and the caller promises that rows have so many floats.
         unsafe {
             let mut pairs = [_mm256_setzero_pd(); LANES];
             for i in 0..4 {
-                let (even, odd) = (Self::load(rows[2 * i], 0).0, Self::load(rows[2 * i + 1], 0).0);
+                let (even, odd) = (Self::load(rows[2 * i], at).0, Self::load(rows[2 * i + 1], at).0);
                 pairs[2 * i] = _mm256_castps_pd(_mm256_unpacklo_ps(even, odd));
                 pairs[2 * i + 1] = _mm256_castps_pd(_mm256_unpackhi_ps(even, odd));
             }

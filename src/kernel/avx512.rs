@@ -330,34 +330,39 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn transpose(rows: [&[f32]; MAX_LANES], mut put: impl FnMut(usize, Self)) {
-        debug_assert!(rows.iter().all(|row| row.len() >= LANES));
-        for quarter in 0..4 {
-            // Quarter l of lanes[i] is four columns of row 4 * l + i: put together by loads, which have more ports than
-            // shuffles have.
+    unsafe fn transpose(rows: &[&[f32]; MAX_LANES], at: usize, mut put: impl FnMut(usize, Self)) {
+        debug_assert!(rows.iter().all(|row| row.len() >= at + LANES));
+        for half in [0, LANES / 2] {
+            // Half of two rows, four apart, in a vector, put together by loads: quarter l of quads[i][k] is column
+            // k + 4 * (l % 2) of the half, of rows 8 * i + 4 * (l / 2) to 8 * i + 4 * (l / 2) + 3.
             // SAFETY: the CPU has the instructions, and the caller promises that rows have so many floats.
             unsafe {
-                let mut lanes = [_mm512_setzero_ps(); 4];
-                for (i, lanes) in lanes.iter_mut().enumerate() {
-                    for (l, mask) in [0x000F, 0x00F0, 0x0F00, 0xF000].into_iter().enumerate() {
-                        let four = _mm_loadu_ps(rows[4 * l + i].as_ptr().add(4 * quarter));
-                        *lanes = _mm512_mask_broadcast_f32x4(*lanes, mask, four);
+                let mut quads = [[_mm512_setzero_ps(); 4]; 2];
+                for (i, quads) in quads.iter_mut().enumerate() {
+                    let mut pairs = [_mm512_setzero_ps(); 4];
+                    for (k, pair) in pairs.iter_mut().enumerate() {
+                        let low = _mm256_loadu_ps(rows[8 * i + k].as_ptr().add(at + half));
+                        let high = _mm256_loadu_ps(rows[8 * i + k + 4].as_ptr().add(at + half));
+                        let pair_of_rows = _mm512_castps_pd(_mm512_castps256_ps512(low));
+                        let pair_of_rows = _mm512_insertf64x4::<1>(pair_of_rows, _mm256_castps_pd(high));
+                        *pair = _mm512_castpd_ps(pair_of_rows);
                     }
+                    let [a, b, c, d] = pairs;
+                    let low = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
+                    let high = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+                    let low_below = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
+                    let high_below = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
+                    *quads = [
+                        _mm512_castpd_ps(_mm512_unpacklo_pd(low, low_below)),
+                        _mm512_castpd_ps(_mm512_unpackhi_pd(low, low_below)),
+                        _mm512_castpd_ps(_mm512_unpacklo_pd(high, high_below)),
+                        _mm512_castpd_ps(_mm512_unpackhi_pd(high, high_below)),
+                    ];
                 }
-                // Then each quarter is a square of four by four.
-                let [a, b, c, d] = lanes;
-                let low = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
-                let high = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
-                let low_below = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
-                let high_below = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
-                let square = [
-                    _mm512_unpacklo_pd(low, low_below),
-                    _mm512_unpackhi_pd(low, low_below),
-                    _mm512_unpacklo_pd(high, high_below),
-                    _mm512_unpackhi_pd(high, high_below),
-                ];
-                for (i, lanes) in square.into_iter().enumerate() {
-                    put(4 * quarter + i, Self(_mm512_castpd_ps(lanes)));
+                let [above, below] = quads;
+                for (k, (above, below)) in above.into_iter().zip(below).enumerate() {
+                    put(half + k, Self(_mm512_shuffle_f32x4::<0b10_00_10_00>(above, below)));
+                    put(half + k + 4, Self(_mm512_shuffle_f32x4::<0b11_01_11_01>(above, below)));
                 }
             }
         }

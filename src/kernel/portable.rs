@@ -174,9 +174,9 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn transpose(rows: [&[f32]; MAX_LANES], mut put: impl FnMut(usize, Self)) {
+    unsafe fn transpose(rows: &[&[f32]; MAX_LANES], at: usize, mut put: impl FnMut(usize, Self)) {
         let columns: [[f32; LANES]; LANES] =
-            std::array::from_fn(|column| std::array::from_fn(|lane| rows[lane][column]));
+            std::array::from_fn(|column| std::array::from_fn(|lane| rows[lane][at + column]));
         columns.into_iter().enumerate().for_each(|(index, lanes)| put(index, Self(lanes)));
     }
 

@@ -24,46 +24,36 @@ impl Task for RowsToTile<'_> {
     unsafe fn run<V: Vector>(self) {
         let Self { rows, features, tile, width } = self;
         assert!(rows.iter().all(|row| row.len() >= features.end), "the rows have these features");
-        assert!(width.is_multiple_of(V::LANES) && width >= rows.len(), "whole vectors of samples");
+        assert_eq!(width, rows.len().next_multiple_of(V::LANES), "enough for the samples, and no more");
         assert_eq!(tile.len(), features.len() * width, "the tile is [features, width]");
-        for sample in (0..width).step_by(V::LANES) {
-            let rows = &rows[sample.min(rows.len())..(sample + V::LANES).min(rows.len())];
-            let readable = rows.iter().map(|row| row.len()).min().unwrap_or(0);
-            for (column, feature) in features.clone().enumerate().step_by(V::LANES) {
-                let (mut column, mut feature, mut count) = (column, feature, V::LANES);
-                if feature + V::LANES > features.end {
-                    // The last block reaches back over its neighbour, if there is one.
-                    let back = (feature + V::LANES - features.end).min(column);
-                    (column, feature) = (column - back, feature - back);
-                    count = features.end - feature;
+        for (block, rows) in rows.chunks(V::LANES).enumerate() {
+            let sample = block * V::LANES;
+            let Some(last) = features.len().checked_sub(V::LANES) else {
+                for (lanes, feature) in tile.chunks_exact_mut(width).zip(features.clone()) {
+                    let (lanes, padding) = lanes[sample..][..V::LANES].split_at_mut(rows.len());
+                    lanes.iter_mut().zip(rows).for_each(|(lane, row)| *lane = row[feature]);
+                    padding.fill(0.0);
                 }
-                if feature + V::LANES <= readable {
-                    let block =
-                        std::array::from_fn(|index| rows.get(index).map_or(&NONE[..], |row| &row[feature..]));
-                    // SAFETY: the caller promises the instruction set; the rows can be read so far, and the tile has
-                    // `width` floats, whole vectors, for each of `count` columns.
-                    unsafe {
-                        V::transpose(block, |index, lanes| {
-                            if index < count {
-                                lanes.store(tile, (column + index) * width + sample);
-                            }
-                        });
-                    }
-                } else {
-                    for index in 0..count {
-                        let lanes = &mut tile[(column + index) * width + sample..][..V::LANES];
-                        for (lane, value) in lanes.iter_mut().enumerate() {
-                            *value = rows.get(lane).map_or(0.0, |row| row[feature + index]);
-                        }
-                    }
+                continue;
+            };
+            // Any row stands in for those that a block lacks: their lanes are not kept.
+            let (present, kept) = (rows.len(), (1 << rows.len()) - 1);
+            let rows: [&[f32]; MAX_LANES] = std::array::from_fn(|index| rows[index.min(present - 1)]);
+            for column in (0..features.len()).step_by(V::LANES) {
+                // The last block reaches back over its neighbour.
+                let column = column.min(last);
+                // SAFETY: the caller promises the instruction set; the rows have these features, a vector from the column on, and the
+                // tile has `width` floats, whole vectors, for each.
+                unsafe {
+                    V::transpose(&rows, features.start + column, |index, lanes| {
+                        let lanes = if present < V::LANES { lanes.keep(kept) } else { lanes };
+                        lanes.store(tile, (column + index) * width + sample);
+                    });
                 }
             }
         }
     }
 }
-
-/// Stands in for the rows that a block lacks.
-static NONE: [f32; MAX_LANES] = [0.0; MAX_LANES];
 
 /// `rows[sample][feature] = tile[feature, sample]`.
 pub(crate) struct TileToRows<'a, 'b> {
@@ -82,29 +72,32 @@ impl Task for TileToRows<'_, '_> {
         let features = tile.len() / width;
         assert!(width.is_multiple_of(V::LANES) && width >= rows.len(), "whole vectors of samples");
         assert!(rows.iter().all(|row| row.len() == features), "the rows have the features of the tile");
-        for (block, rows) in rows.chunks_mut(V::LANES).enumerate() {
-            let (sample, count) = (block * V::LANES, rows.len());
-            for feature in (0..features).step_by(V::LANES) {
-                let feature = feature.min(features.saturating_sub(V::LANES));
-                if feature + V::LANES <= features {
-                    let block = std::array::from_fn(|index| {
-                        if index < V::LANES { &tile[(feature + index) * width + sample..] } else { &NONE[..] }
-                    });
-                    // SAFETY: the caller promises the instruction set; the tile has `width` floats for each feature,
-                    // whole vectors, and the rows have so many features.
-                    unsafe {
-                        V::transpose(block, |index, lanes| {
-                            if index < count {
-                                lanes.store(rows[index], feature);
-                            }
-                        });
-                    }
-                } else {
-                    for (lane, row) in rows.iter_mut().enumerate() {
-                        for (feature, value) in row.iter_mut().enumerate() {
-                            *value = tile[feature * width + sample + lane];
+        let Some(last) = features.checked_sub(V::LANES) else {
+            for (sample, row) in rows.iter_mut().enumerate() {
+                row.iter_mut()
+                    .zip(tile.chunks_exact(width))
+                    .for_each(|(value, lanes)| *value = lanes[sample]);
+            }
+            return;
+        };
+        for feature in (0..features).step_by(V::LANES) {
+            // The last block reaches back over its neighbour.
+            let feature = feature.min(last);
+            let mut block = [tile; MAX_LANES];
+            for (columns, lanes) in
+                block.iter_mut().zip(tile[feature * width..].chunks_exact(width)).take(V::LANES)
+            {
+                *columns = lanes;
+            }
+            for (sample, rows) in rows.chunks_mut(V::LANES).enumerate() {
+                // SAFETY: the caller promises the instruction set; the tile has `width` floats for each feature, whole vectors, and the
+                // rows have so many features.
+                unsafe {
+                    V::transpose(&block, sample * V::LANES, |index, lanes| {
+                        if let Some(row) = rows.get_mut(index) {
+                            lanes.store(row, feature);
                         }
-                    }
+                    });
                 }
             }
         }

@@ -129,7 +129,6 @@ pub(crate) trait Vector: Copy {
     ///
     /// # Safety
     /// See [`splat`](Self::splat).
-    #[cfg_attr(not(feature = "dense"), allow(dead_code))] // for training
     unsafe fn keep(self, bits: u64) -> Self;
 
     /// The sum of each of `LANES` vectors that follow each other in `memory`.
@@ -217,12 +216,11 @@ pub(crate) trait Vector: Copy {
     /// See [`splat`](Self::splat).
     unsafe fn all_finite(self) -> bool;
 
-    /// Transposes a square of `LANES` floats a side: of `rows`, the first `LANES`, from their beginnings on. `put` takes each
-    /// column.
+    /// Transposes a square of `LANES` floats a side: of `rows`, the first `LANES`, from `at` on. `put` takes each column.
     ///
     /// # Safety
-    /// Those rows have `LANES` floats.
-    unsafe fn transpose(rows: [&[f32]; MAX_LANES], put: impl FnMut(usize, Self));
+    /// Those rows have `at + LANES` floats.
+    unsafe fn transpose(rows: &[&[f32]; MAX_LANES], at: usize, put: impl FnMut(usize, Self));
 
     /// `memory[at..at + 4]`, the first in the lowest bits: one scalar load. (Four loads would tempt the compiler to put
     /// column numbers into vectors, and to take them out again one by one.)
