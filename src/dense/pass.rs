@@ -108,7 +108,7 @@ impl Pass {
         if self.narrow {
             self.tiles.extend(tiles(batch, self.isa));
         } else {
-            self.tiles.push(Tile { samples: 0..batch, width: batch.next_multiple_of(lanes) });
+            self.tiles.push(Tile { samples: 0..batch, width: batch.next_multiple_of(lanes), alone: true });
         }
         self.lanes = batch.next_multiple_of(lanes);
         self.labels.clear();
@@ -221,7 +221,7 @@ impl Pass {
         let (mut logits, mut deltas) = (&self.activations[last][..], &mut self.deltas[0][..]);
         let scale = 1.0 / batch as f32;
         let mut loss = 0.0;
-        for &Tile { ref samples, width } in &self.tiles {
+        for &Tile { ref samples, width, .. } in &self.tiles {
             let (tile, delta);
             (tile, logits) = logits.split_at(classes * width);
             (delta, deltas) = deltas.split_at_mut(classes * width);

@@ -173,7 +173,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
             // per group of rows in a panel, its sums, which are taken up and put away.
             let vectors = batch.div_ceil(lanes) as f64;
             let tiles = batch.div_ceil(lanes * isa.tile_vectors()) as f64;
-            let width = panel_width((layer.out, layer.inputs), layer.loads * kept, isa);
+            let width = panel_width((layer.out, layer.inputs), layer.loads * kept, isa, batch <= lanes);
             let sums = (layer.out.div_ceil(4) * layer.inputs.div_ceil(width)) as f64 * vectors;
             let far = tiles * beyond(kept, 1e5);
             // `multiply`: the least that a vector takes, when the loads are shared.
@@ -246,18 +246,21 @@ pub(crate) fn by_columns((out, inputs): (usize, usize)) -> bool {
 /// Bytes of activations that a panel holds, about: most of a first-level cache, and the rest is for what streams through.
 const PANEL_BYTES: usize = 40 << 10;
 
-/// Loads of activations for a row below which a panel is too narrow: taking up and putting away a row's sums then costs as much
-/// as reading a larger panel from the second level.
-const FEW: f64 = 8.0;
-
 /// Columns of a layer's panels, which are all of about the same width, if so many activations are loaded for all of its rows:
-/// one for each kept weight, or fewer where rows share columns.
-pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa) -> usize {
+/// one for each kept weight, or fewer where rows share columns. They are meant for the widest tiles, or for those of a vector
+/// that are `alone`, whose panels may be wider.
+pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa, alone: bool) -> usize {
     let width = PANEL_BYTES / (size_of::<f32>() * isa.lanes() * isa.tile_vectors());
+    // Loads for a row below which a panel is too narrow: taking up and putting away a row's sums then costs as much as reading a
+    // larger panel from the second level. The activations of one vector of samples fit the first in any case.
+    let [few, fewer] = match by_cpu(isa, [(true, 6.0), (true, 8.0), (false, 8.0), (false, 8.0)]) {
+        (true, _) if alone => [16.0, 4.0],
+        (_, few) => [few, few / 2.0],
+    };
     let loads = width as f64 * loads / (out * inputs) as f64;
     let width = match loads {
-        FEW.. => width,
-        _ if loads >= FEW / 2.0 => 2 * width,
+        _ if loads >= few => width,
+        _ if loads >= fewer => 2 * width,
         _ => 4 * width,
     };
     let panels = ((inputs + width / 2) / width).max(1);

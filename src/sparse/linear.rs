@@ -16,7 +16,7 @@ use super::workspace::{matrix, matrix_mut};
 #[cfg(feature = "dense")]
 use crate::aligned::Aligned;
 use crate::csr::{self, Csr};
-use crate::format::{BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, NmMatrix, PanelMatrix};
+use crate::format::{BAND_ROWS, BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, NmMatrix, PanelMatrix};
 use crate::kernel::{Activate, SpmmPanel, SpmvBlock, SpmvCsr, SpmvFanIn, SpmvLookup, SpmvNm, is_fused};
 #[cfg(feature = "dense")]
 use crate::kernel::{finish, gemm};
@@ -40,6 +40,8 @@ pub struct SparseLinear {
     /// What the plan asks for of the mask.
     profile: OnceLock<Profile>,
     panels: OnceLock<PanelMatrix>,
+    /// For batches of up to a vector of samples, if other panels are better for those.
+    wide_panels: OnceLock<PanelMatrix>,
     lookup: OnceLock<LookupMatrix>,
     nm: OnceLock<NmMatrix>,
     blocks: OnceLock<BlockMatrix>,
@@ -89,6 +91,7 @@ impl SparseLinear {
             isa,
             profile: OnceLock::new(),
             panels: OnceLock::new(),
+            wide_panels: OnceLock::new(),
             lookup: OnceLock::new(),
             nm: OnceLock::new(),
             blocks: OnceLock::new(),
@@ -141,7 +144,8 @@ impl SparseLinear {
         csr::bytes(self.csr()) + size_of_val(self.bias_slice())
     }
 
-    /// Bytes of the weights as packed in a format, and of the bias.
+    /// Bytes of the weights as packed in a format, and of the bias. (Panels are packed once more for batches of a few samples,
+    /// where these have a plan with panels, and others are better.)
     pub fn packed_bytes(&self, format: Format) -> usize {
         let weights = match format {
             Format::Csr => csr::bytes(self.csr()),
@@ -149,7 +153,7 @@ impl SparseLinear {
             Format::Nm => self.nm().bytes(),
             Format::Block => self.blocks().bytes(),
             Format::FanIn => self.fan_in().bytes(),
-            Format::Panel => self.panels().bytes(),
+            Format::Panel => self.panels(false).bytes(),
             Format::Dense => return self.dense_bytes(),
         };
         weights + size_of_val(self.bias_slice())
@@ -158,7 +162,7 @@ impl SparseLinear {
     pub(super) fn profile(&self) -> Profile {
         *self.profile.get_or_init(|| {
             let (out, inputs) = self.shape();
-            let width = plan::panel_width((out, inputs), self.kept() as f64, self.isa);
+            let width = plan::panel_width((out, inputs), self.kept() as f64, self.isa, false);
             let loads = PanelMatrix::loads(&self.matrix, width);
             let lookups = LookupMatrix::work(&self.matrix, self.isa.lanes());
             let slots = NmMatrix::fit(&self.matrix).map(|nm| out * nm.slots(inputs));
@@ -168,8 +172,8 @@ impl SparseLinear {
         })
     }
 
-    /// Packs the weights in a format, if that has not been done.
-    pub(super) fn pack(&self, format: Format) {
+    /// Packs the weights in a format, if that has not been done, for a batch.
+    pub(super) fn pack(&self, format: Format, batch: usize) {
         match format {
             Format::Csr => {}
             Format::Lookup => {
@@ -185,7 +189,7 @@ impl SparseLinear {
                 self.fan_in();
             }
             Format::Panel => {
-                self.panels();
+                self.panels(batch <= self.isa.lanes());
             }
             Format::Dense => {
                 #[cfg(feature = "dense")]
@@ -197,14 +201,13 @@ impl SparseLinear {
         }
     }
 
-    fn panel_width(&self) -> usize {
+    /// The panels for tiles that are a batch of their own, no wider than a vector, or for the others.
+    fn panels(&self, alone: bool) -> &PanelMatrix {
         let Profile { out, inputs, kept, loads, .. } = self.profile();
-        plan::panel_width((out, inputs), loads * kept as f64, self.isa)
-    }
-
-    fn panels(&self) -> &PanelMatrix {
-        self.panels.get_or_init(|| {
-            PanelMatrix::new(&self.matrix, self.panel_width())
+        let width = |alone| plan::panel_width((out, inputs), loads * kept as f64, self.isa, alone);
+        let panels = if alone && width(true) != width(false) { &self.wide_panels } else { &self.panels };
+        panels.get_or_init(|| {
+            PanelMatrix::new(&self.matrix, width(alone))
                 .unwrap_or_else(|error| unreachable!("the plan's width is in range: {error}"))
         })
     }
@@ -316,27 +319,27 @@ impl SparseLinear {
 
     /// How many threads can share the rows of a tile.
     pub(super) fn shares(&self) -> usize {
-        self.panels().bands()
+        self.shape().0.div_ceil(BAND_ROWS)
     }
 
-    /// The layer on a tile of samples: `x` is `[in, samples]`, `y` is `[out, samples]`. Up to `threads` threads of the
-    /// current rayon pool share its rows out.
-    pub(super) fn forward_tile(&self, samples: usize, threads: usize, x: &[f32], y: &mut [f32]) {
-        self.share_bands(0..self.panels().bands(), samples, threads, x, y);
+    /// The layer on a tile of samples: `x` is `[in, width]`, `y` is `[out, width]`. Up to `threads` threads of the current
+    /// rayon pool share its rows out.
+    pub(super) fn forward_tile(&self, tile: &Tile, threads: usize, x: &[f32], y: &mut [f32]) {
+        self.share_bands(0..self.shares(), tile, threads, x, y);
         self.finish_tile(y);
     }
 
-    fn share_bands(&self, bands: Range<usize>, samples: usize, threads: usize, x: &[f32], y: &mut [f32]) {
-        let matrix = self.panels();
+    fn share_bands(&self, bands: Range<usize>, tile: &Tile, threads: usize, x: &[f32], y: &mut [f32]) {
+        let (matrix, samples) = (self.panels(tile.alone), tile.width);
         if threads < 2 || bands.len() < 2 {
-            return self.forward_bands(bands, 0..matrix.panels_of_band(), samples, x, y);
+            return self.forward_bands(matrix, bands, 0..matrix.panels_of_band(), samples, x, y);
         }
         let (left, right) = (threads / 2, threads - threads / 2);
         let middle = bands.start + bands.len() * left / threads;
         let (y_left, y_right) = y.split_at_mut(matrix.rows_of(bands.start..middle).len() * samples);
         join(
-            || self.share_bands(bands.start..middle, samples, left, x, y_left),
-            || self.share_bands(middle..bands.end, samples, right, x, y_right),
+            || self.share_bands(bands.start..middle, tile, left, x, y_left),
+            || self.share_bands(middle..bands.end, tile, right, x, y_right),
         );
     }
 
@@ -349,7 +352,7 @@ impl SparseLinear {
         buffer: &mut [f32],
         y: &mut [f32],
     ) {
-        let (matrix, width, source) = (self.panels(), tile.width, tile.source(x));
+        let (matrix, width, source) = (self.panels(tile.alone), tile.width, tile.source(x));
         let together = matrix.bands().min(BANDS_TOGETHER);
         let (first, rest) = y.split_at_mut(matrix.rows_of(0..together).len() * width);
         for panel in 0..matrix.panels_of_band() {
@@ -358,22 +361,23 @@ impl SparseLinear {
             let start = if rest.is_empty() { 0 } else { features.start * width };
             let buffer = &mut buffer[start..start + features.len() * width];
             tile.load(&source, features, buffer, self.isa);
-            self.forward_bands(0..together, panel..panel + 1, width, buffer, first);
+            self.forward_bands(matrix, 0..together, panel..panel + 1, width, buffer, first);
         }
-        self.forward_bands(together..matrix.bands(), 0..matrix.panels_of_band(), width, buffer, rest);
+        self.forward_bands(matrix, together..matrix.bands(), 0..matrix.panels_of_band(), width, buffer, rest);
         self.finish_tile(y);
     }
 
     /// Some bands of rows, of which `y` has the outputs, on some panels, of which `x` has the inputs.
     fn forward_bands(
         &self,
+        matrix: &PanelMatrix,
         bands: Range<usize>,
         panels: Range<usize>,
         samples: usize,
         x: &[f32],
         y: &mut [f32],
     ) {
-        let (matrix, activation) = (self.panels(), self.activation);
+        let activation = self.activation;
         let complete = panels.end == matrix.panels_of_band();
         let mut rest = y;
         for band in bands {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use ndarray::Array2;
 
 use super::run::CHUNK;
-use super::tile::{Tile, tiles};
+use super::tile::tiles;
 use super::workspace::Workspace;
 use super::{SparseLinear, SparseMlp};
 use crate::Result;
@@ -93,9 +93,9 @@ fn times(mlp: &SparseMlp, layer: &SparseLinear, samples: usize, candidates: &[(C
                 }
             }
             Layout::Tiles => {
-                for Tile { width, .. } in tiles(samples, isa) {
-                    let (inputs, outputs) = (shape.1 * width, shape.0 * width);
-                    layer.forward_tile(width, 1, &before[..inputs], &mut after[..outputs]);
+                for tile in tiles(samples, isa) {
+                    let (inputs, outputs) = (shape.1 * tile.width, shape.0 * tile.width);
+                    layer.forward_tile(&tile, 1, &before[..inputs], &mut after[..outputs]);
                 }
             }
             Layout::Batch => {

@@ -164,7 +164,7 @@ impl SparseMlp {
             self.plan_into(batch, &mut workspace.plan);
             between = between.max(self.between_len(&workspace.plan, batch));
             for (layer, choice) in self.layers.iter().zip(workspace.plan.choices()) {
-                layer.pack(choice.format);
+                layer.pack(choice.format, batch);
             }
         }
         workspace.between = std::array::from_fn(|_| Aligned::zeros(between));

@@ -69,9 +69,10 @@ impl SparseMlp {
         if between[0].len() < needed {
             *between = std::array::from_fn(|_| Aligned::zeros(needed));
         }
+        let alone = x.nrows() <= self.isa().lanes();
         let chunk = if needed == 0 { x.nrows() } else { CHUNK }.max(1);
         for (x, y) in x.axis_chunks_iter(Axis(0), chunk).zip(y.axis_chunks_iter_mut(Axis(0), chunk)) {
-            self.run_chunk(x, y, plan, threads, between);
+            self.run_chunk(x, y, plan, threads, between, alone);
         }
     }
 
@@ -82,6 +83,7 @@ impl SparseMlp {
         plan: &Plan,
         threads: &mut [[Aligned<f32>; 2]],
         [before, after]: &mut [Aligned<f32>; 2],
+        alone: bool,
     ) {
         let samples = x.nrows();
         let (mut before, mut after) = (&mut before[..], &mut after[..]);
@@ -102,7 +104,7 @@ impl SparseMlp {
             };
             match layout {
                 Layout::Rows => self.run_rows(plan, layers, x, y, &mut threads[0]),
-                Layout::Tiles => self.run_tiles(layers, x, y, threads),
+                Layout::Tiles => self.run_tiles(layers, x, y, threads, alone),
                 Layout::Batch => {
                     #[cfg(feature = "dense")]
                     {
@@ -117,13 +119,14 @@ impl SparseMlp {
     }
 
     /// A larger batch, in tiles. Threads share its samples out as long as that gives each a tile, and then the rows of
-    /// those layers that have many.
+    /// those layers that have many. What is `alone` is the whole batch.
     fn run_tiles(
         &self,
         layers: Range<usize>,
         x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
         threads: &mut [[Aligned<f32>; 2]],
+        alone: bool,
     ) {
         let one_tile = tiles(x.nrows(), self.isa()).nth(1).is_none();
         let share_rows = one_tile && self.layers()[layers.clone()].iter().any(|layer| layer.shares() > 1);
@@ -135,13 +138,15 @@ impl SparseMlp {
             let (x_left, x_right) = x.split_at(Axis(0), middle);
             let (y_left, y_right) = y.split_at(Axis(0), middle);
             join(
-                || self.run_tiles(layers.clone(), x_left, y_left, left),
-                || self.run_tiles(layers.clone(), x_right, y_right, right),
+                || self.run_tiles(layers.clone(), x_left, y_left, left, alone),
+                || self.run_tiles(layers.clone(), x_right, y_right, right, alone),
             );
             return;
         }
         let count = threads.len();
         for tile in tiles(x.nrows(), self.isa()) {
+            // The part of a thread is run as it would be by one: to the same bits.
+            let tile = Tile { alone, ..tile };
             self.run_tile(layers.clone(), &tile, x, &mut y, &mut threads[0], count);
         }
     }
@@ -166,7 +171,7 @@ impl SparseMlp {
                 if index == 0 {
                     tile.share_load(&tile.source(x), 0..inputs, input, self.isa(), threads);
                 }
-                layer.forward_tile(tile.width, threads, input, output);
+                layer.forward_tile(tile, threads, input, output);
             }
             std::mem::swap(&mut before, &mut after);
         }

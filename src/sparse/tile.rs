@@ -13,7 +13,7 @@ pub(crate) fn tiles(batch: usize, isa: Isa) -> impl Iterator<Item = Tile> {
     let widest = isa.lanes() * isa.tile_vectors();
     (0..batch).step_by(widest).map(move |start| {
         let samples = start..(start + widest).min(batch);
-        Tile { width: samples.len().next_multiple_of(isa.lanes()), samples }
+        Tile { width: samples.len().next_multiple_of(isa.lanes()), samples, alone: batch <= isa.lanes() }
     })
 }
 
@@ -24,6 +24,8 @@ const MAX_WIDTH: usize = 64;
 pub(crate) struct Tile {
     pub(crate) samples: Range<usize>,
     pub(crate) width: usize,
+    /// Whether it is the whole batch, and no wider than a vector.
+    pub(crate) alone: bool,
 }
 
 /// The samples of a tile in the caller's `[batch, features]`, by what is contiguous there.
