@@ -5,7 +5,7 @@
 //! thread, for each instruction set by itself, and on two servers: an Ice Lake of 2.8 GHz, shared and noisy (the logarithm of measured over
 //! fitted has a standard deviation of 0.12 for gathers to 0.35 for N:M), and for AVX-512 of AMD a Zen 5 of 3.9 GHz
 //! (0.11 for gathers to 0.31 for CSR). Some were then set by hand: of the latter what panels take at least for each vector, the ways into
-//! rows, and dense products of many samples; of the former all by a few percent for the fits' bias, the ways, N:M, CSR's constant, panels
+//! rows and tiles, and dense products of many samples; of the former all by a few percent for the fits' bias, the ways, N:M, CSR's constant, panels
 //! of AVX-512, and what dense weights take from far away. These servers' faer always multiplies with AVX-512; for CPUs that have
 //! not, its multiply-adds are taken to be as much slower as vectors are shorter.
 
@@ -40,7 +40,7 @@ pub(super) fn way(layout: Layout, features: usize, batch: usize, isa: Isa) -> f6
         Layout::Rows => by_cpu(isa, [0.17, 0.4, 0.4, 0.4]) * features * samples,
         Layout::Tiles => {
             let lanes = batch.next_multiple_of(isa.lanes()) as f64;
-            let (lane, sample) = by_cpu(isa, [(0.095, 1.4), (0.17, 5.0), (0.25, 5.0), (0.7, 5.0)]);
+            let (lane, sample) = by_cpu(isa, [(0.05, 1.4), (0.17, 5.0), (0.25, 5.0), (0.7, 5.0)]);
             lane * features * lanes + sample * samples
         }
         Layout::Batch => 0.0,
