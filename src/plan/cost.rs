@@ -253,10 +253,13 @@ pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa, a
     let width = PANEL_BYTES / (size_of::<f32>() * isa.lanes() * isa.tile_vectors());
     // Loads for a row below which a panel is too narrow: taking up and putting away a row's sums then costs as much as reading a
     // larger panel from the second level. The activations of one vector of samples fit the first in any case.
-    let [few, fewer] = match by_cpu(isa, [(true, 6.0), (true, 8.0), (false, 8.0), (false, 8.0)]) {
-        (true, _) if alone => [16.0, 4.0],
-        (_, few) => [few, few / 2.0],
-    };
+    let [few, fewer] = by_cpu(
+        isa,
+        match alone {
+            true => [[16.0, 4.0], [16.0, 4.0], [8.0, 4.0], [8.0, 4.0]],
+            false => [[6.0, 3.0], [8.0, 4.0], [8.0, 4.0], [8.0, 4.0]],
+        },
+    );
     let loads = width as f64 * loads / (out * inputs) as f64;
     let width = match loads {
         _ if loads >= few => width,
