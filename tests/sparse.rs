@@ -198,6 +198,9 @@ fn threads_do_not_show() {
     let wide = [layer(1300, 150, 0.05, Activation::Gelu, 3), layer(1100, 1300, 0.01, Activation::Softmax, 4)];
     threads_do_not_show_in(&narrow, &[1, 2, 8, 17, 31, 64, 100, 333]);
     threads_do_not_show_in(&wide, &[1, 17, 64, 100]);
+    // Packed in other panels where a vector of samples is the whole batch, and not a thread's part of it.
+    let long = [layer(70, 700, 0.08, Activation::Relu, 5)];
+    threads_do_not_show_in(&long, &[16, 17, 31, 64, 80]);
 }
 
 #[cfg(feature = "rayon")]
@@ -205,7 +208,7 @@ fn threads_do_not_show_in(layers: &[common::Layer], batches: &[usize]) {
     for (isa, mlp) in every_kernel(layers) {
         let outputs = mlp.outputs();
         for &batch in batches {
-            let x = noise_matrix(batch, 150, 3);
+            let x = noise_matrix(batch, mlp.inputs(), 3);
             let by_features = x.t().as_standard_layout().into_owned();
             let expected = mlp.forward(x.view()).unwrap();
             let mut expected_by_features = Array2::zeros((outputs, batch));
