@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::Array2;
-use tombola::format::{CsrMatrix, LookupMatrix, PanelMatrix};
+use tombola::format::{CsrMatrix, LookupMatrix, PanelMatrix, Window};
 use tombola::{Isa, Mask};
 
 const LAYERS: [(usize, usize); 5] = [(300, 784), (100, 300), (10, 100), (1024, 1024), (4096, 4096)];
@@ -20,6 +20,7 @@ fn convert(criterion: &mut Criterion) {
         "avx2" => (8, 768),
         _ => (8, 1536),
     };
+    let window = Window::all(lanes).expect("lanes of a vector").next().expect("a window");
     let is_test = std::env::args().any(|argument| argument == "--test");
     for &shape in if is_test { &TINY[..] } else { &LAYERS } {
         let weight = Array2::from_shape_fn(shape, |(i, j)| ((31 * i + j) as f32).sin());
@@ -31,7 +32,7 @@ fn convert(criterion: &mut Criterion) {
             let to_csr = || mask.apply(black_box(weight.view())).expect("the mask fits");
             let csr = to_csr();
             let checked = CsrMatrix::new(csr.clone()).expect("a valid CSR");
-            let to_lookup = |matrix: &CsrMatrix| LookupMatrix::new(matrix, lanes).expect("lanes of a vector");
+            let to_lookup = |matrix: &CsrMatrix| LookupMatrix::new(matrix, window);
             let to_panels = |matrix: &CsrMatrix| PanelMatrix::new(matrix, width).expect("a width in range");
 
             group.bench_function(BenchmarkId::new("mask to CSR", &percent), |bencher| {

@@ -7,7 +7,7 @@ use ndarray::{Array2, array};
 use proptest::prelude::*;
 use sprs::CsMatI;
 use tombola::csr::{self, Csr};
-use tombola::format::{BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, Nm, NmMatrix, PanelMatrix};
+use tombola::format::{BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, Nm, NmMatrix, PanelMatrix, Window};
 use tombola::mask::{Block, Norm};
 use tombola::{ErrorKind, Mask};
 
@@ -97,7 +97,7 @@ fn widths_are_checked() {
         assert_eq!(PanelMatrix::new(&matrix, width).unwrap_err().kind(), ErrorKind::Value);
     }
     for lanes in [0, 2, 5, 32, usize::MAX] {
-        assert_eq!(LookupMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
+        assert_eq!(Window::all(lanes).err().map(|error| error.kind()), Some(ErrorKind::Value));
         assert_eq!(NmMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
         assert_eq!(BlockMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
         assert_eq!(FanInMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
@@ -265,7 +265,9 @@ proptest! {
         };
         prop_assert!(same(PanelMatrix::new(&matrix, width).unwrap().to_csr()));
         for lanes in [4, 8, 16] {
-            prop_assert!(same(LookupMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
+            for window in Window::all(lanes).unwrap() {
+                prop_assert!(same(LookupMatrix::new(&matrix, window).to_csr()), "{window:?}");
+            }
             prop_assert!(same(NmMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
             prop_assert!(same(FanInMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
             prop_assert!(same(BlockMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");

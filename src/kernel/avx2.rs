@@ -233,12 +233,6 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn next_index<const BITS: u32>(index: __m256i) -> __m256i {
-        // SAFETY: see `splat`. A shift by a count that is a constant becomes the instruction with an immediate.
-        unsafe { _mm256_srl_epi32(index, _mm_cvtsi32_si128(BITS as i32)) }
-    }
-
-    #[inline(always)]
     unsafe fn shift(index: __m256i, bits: u32) -> __m256i {
         // SAFETY: see `splat`.
         unsafe { _mm256_srlv_epi32(index, _mm256_set1_epi32(bits as i32)) }

@@ -267,12 +267,6 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn next_index<const BITS: u32>(index: __m512i) -> __m512i {
-        // SAFETY: see `splat`.
-        unsafe { _mm512_srli_epi32::<BITS>(index) }
-    }
-
-    #[inline(always)]
     unsafe fn shift(index: __m512i, bits: u32) -> __m512i {
         // SAFETY: see `splat`.
         unsafe { _mm512_srlv_epi32(index, _mm512_set1_epi32(bits as i32)) }

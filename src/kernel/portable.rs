@@ -140,11 +140,6 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn next_index<const BITS: u32>(index: [u32; LANES]) -> [u32; LANES] {
-        index.map(|word| word >> BITS)
-    }
-
-    #[inline(always)]
     unsafe fn shift(index: [u32; LANES], bits: u32) -> [u32; LANES] {
         index.map(|word| word >> bits)
     }

@@ -179,12 +179,6 @@ pub(crate) trait Vector: Copy {
     /// `at + LANES <= words.len()`.
     unsafe fn load_index(words: &[u32], at: usize) -> Self::Index;
 
-    /// The next number of each lane, where numbers have `BITS` bits.
-    ///
-    /// # Safety
-    /// See [`splat`](Self::splat).
-    unsafe fn next_index<const BITS: u32>(index: Self::Index) -> Self::Index;
-
     /// The number that follows after some bits of each lane.
     ///
     /// # Safety

@@ -11,7 +11,7 @@
 
 use super::{Format, Layout};
 use crate::Isa;
-use crate::format::{Blocks, LookupWork, NM_BLOCK};
+use crate::format::{Blocks, CsrMatrix, LookupWork, NM_BLOCK};
 
 /// What the cost of a layer depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,8 +21,8 @@ pub(crate) struct Profile {
     pub(crate) kept: usize,
     /// Loads of activations that a batch needs for each kept weight: 1, or less where rows share columns.
     pub(crate) loads: f64,
-    /// What lookups do, with vectors of the layer's instruction set.
-    pub(crate) lookups: LookupWork,
+    /// What lookups do, with vectors of the layer's instruction set: for a single sample, and for a few.
+    pub(crate) lookups: [LookupWork; 2],
     /// Slots of all rows in the N:M pattern that the layer fits, if it does.
     pub(crate) slots: Option<usize>,
     /// The blocks that the layer falls into, if it does.
@@ -94,23 +94,15 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
             call + samples * (row * out + first * short + weight * kept + far * beyond(kept, 1e5))
         }
         Format::Lookup => {
-            let LookupWork { tables, slots, cycles, tail } = layer.lookups;
-            // A chunk with a tail takes its lanes apart and puts them together again.
-            let lanes_apart = tail.min(chunks) * lanes as f64;
-            let weights = slots * lanes as f64;
-            let groups = batch.div_ceil(isa.lookup_samples()) as f64;
-            let work = [chunks, cycles, tables, tail, lanes_apart];
-            let bytes = [slots, beyond(weights, 1e5), beyond(weights, 6e5)];
-            let (call, for_sample, for_group) = by_cpu(
-                isa,
-                [
-                    (70.0, [3.8, 0.08, 0.19, 0.4, 0.62], [0.3, 0.016, 0.026]),
-                    (150.0, [10.5, 0.18, 0.47, 1.2, 1.5], [0.57, 0.06, 0.14]),
-                    (100.0, [12.0, 0.69, 0.29, 0.96, 1.8], [0.0, 0.04, 0.05]),
-                    (f64::INFINITY, [0.0; 5], [0.0; 3]),
-                ],
-            );
-            call + samples * dot(for_sample, work) + groups * dot(for_group, bytes)
+            let work = layer.lookups[usize::from(batch > 1)];
+            let (call, chunk) = by_cpu(isa, [(60.0, 7.0), (120.0, 15.0), (80.0, 8.0), (f64::INFINITY, 0.0)]);
+            // A sample by itself where they do not share lookups.
+            let together = isa.lookup_samples();
+            let groups = batch.div_ceil(together);
+            let rest = batch - (groups - 1) * together;
+            let steps =
+                (groups - 1) as f64 * lookup_steps(work, together, isa) + lookup_steps(work, rest, isa);
+            call + samples * chunk * chunks + steps
         }
         Format::Nm => {
             let Some(weights) = layer.slots else { return f64::INFINITY };
@@ -233,6 +225,52 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
         }
     };
     1e-9 * nanoseconds
+}
+
+/// The nanoseconds of the steps of lookups for some samples that share them: of their work, or of what they read if that takes
+/// longer.
+fn lookup_steps(LookupWork { window, steps }: LookupWork, samples: usize, isa: Isa) -> f64 {
+    let wide = match window.tables() {
+        2 => 0,
+        4 => 1,
+        _ => 2,
+    };
+    // Of a step, its windows, of a slot its weight and its lookup.
+    let (step, weight, lookup) = by_cpu(
+        isa,
+        [
+            ([0.42, 0.6, 0.3], 0.0, [0.263, 0.41, 0.9]),
+            ([0.55, 0.8, 1.0], 0.25, [0.4, 0.9, 2.0]),
+            ([0.55, 0.8, 1.0], 0.2, [0.8, 1.6, 3.2]),
+            ([0.0; 3], 0.0, [0.0; 3]),
+        ],
+    );
+    let slots = steps * window.slots() as f64;
+    let work = step[wide] * steps + (weight + samples as f64 * lookup[wide]) * slots;
+    // A byte from the second level, and what it takes longer the more of them come from further away: from the first of these
+    // megabytes on none, from the second on all.
+    let (near, farther) = by_cpu(
+        isa,
+        [
+            (0.005, [(0.6, 1.2, 0.0036), (2.0, 6.0, 0.0036), (10.0, 22.0, 0.009)]),
+            (0.008, [(0.7, 1.5, 0.009), (2.0, 6.0, 0.01), (6.0, 12.0, 0.015)]),
+            (0.008, [(0.7, 1.5, 0.009), (2.0, 6.0, 0.01), (6.0, 12.0, 0.015)]),
+            (0.0, [(0.0, 1.0, 0.0); 3]),
+        ],
+    );
+    let bytes = 1e-6 * LookupWork { window, steps }.bytes();
+    let far = farther.map(|(from, to, more)| more * ((bytes - from) / (to - from)).clamp(0.0, 1.0));
+    work.max(1e6 * bytes * (near + far.iter().sum::<f64>()))
+}
+
+/// What lookups do with the window that is fastest for a single sample, and with that for a few.
+pub(crate) fn lookups(matrix: &CsrMatrix, isa: Isa) -> [LookupWork; 2] {
+    let windows: Vec<_> = LookupWork::of(matrix, isa.lanes());
+    [1, isa.lookup_samples()].map(|samples| {
+        let seconds = |work: &&LookupWork| lookup_steps(**work, samples, isa);
+        let fastest = windows.iter().min_by(|a, b| seconds(a).total_cmp(&seconds(b)));
+        *fastest.unwrap_or_else(|| unreachable!("there are windows"))
+    })
 }
 
 /// Samples below which a dense layer brings a batch into rows, whatever layout it has: there faer is several times as fast.

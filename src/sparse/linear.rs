@@ -43,6 +43,8 @@ pub struct SparseLinear {
     /// For batches of up to a vector of samples, if other panels are better for those.
     wide_panels: OnceLock<PanelMatrix>,
     lookup: OnceLock<LookupMatrix>,
+    /// For batches of more than one sample, if another window is better for those.
+    shared_lookup: OnceLock<LookupMatrix>,
     nm: OnceLock<NmMatrix>,
     blocks: OnceLock<BlockMatrix>,
     fan_in: OnceLock<FanInMatrix>,
@@ -93,6 +95,7 @@ impl SparseLinear {
             panels: OnceLock::new(),
             wide_panels: OnceLock::new(),
             lookup: OnceLock::new(),
+            shared_lookup: OnceLock::new(),
             nm: OnceLock::new(),
             blocks: OnceLock::new(),
             fan_in: OnceLock::new(),
@@ -144,12 +147,12 @@ impl SparseLinear {
         csr::bytes(self.csr()) + size_of_val(self.bias_slice())
     }
 
-    /// Bytes of the weights as packed in a format, and of the bias. (Panels are packed once more for batches of a few samples,
-    /// where these have a plan with panels, and others are better.)
+    /// Bytes of the weights as packed in a format, and of the bias. (Panels and slots for lookup may be packed once more:
+    /// panels for batches of a few samples, slots for batches of more than one.)
     pub fn packed_bytes(&self, format: Format) -> usize {
         let weights = match format {
             Format::Csr => csr::bytes(self.csr()),
-            Format::Lookup => self.lookup().bytes(),
+            Format::Lookup => self.lookup(true).bytes(),
             Format::Nm => self.nm().bytes(),
             Format::Block => self.blocks().bytes(),
             Format::FanIn => self.fan_in().bytes(),
@@ -164,7 +167,7 @@ impl SparseLinear {
             let (out, inputs) = self.shape();
             let width = plan::panel_width((out, inputs), self.kept() as f64, self.isa, false);
             let loads = PanelMatrix::loads(&self.matrix, width);
-            let lookups = LookupMatrix::work(&self.matrix, self.isa.lanes());
+            let lookups = plan::lookups(&self.matrix, self.isa);
             let slots = NmMatrix::fit(&self.matrix).map(|nm| out * nm.slots(inputs));
             let blocks = BlockMatrix::fit(&self.matrix);
             let fan_in = FanInMatrix::fit(&self.matrix);
@@ -177,7 +180,7 @@ impl SparseLinear {
         match format {
             Format::Csr => {}
             Format::Lookup => {
-                self.lookup();
+                self.lookup(batch == 1);
             }
             Format::Nm => {
                 self.nm();
@@ -212,11 +215,12 @@ impl SparseLinear {
         })
     }
 
-    fn lookup(&self) -> &LookupMatrix {
-        self.lookup.get_or_init(|| {
-            LookupMatrix::new(&self.matrix, self.isa.lanes())
-                .unwrap_or_else(|error| unreachable!("vectors have so many lanes: {error}"))
-        })
+    /// The slots for lookup of a single sample, or of more.
+    fn lookup(&self, single: bool) -> &LookupMatrix {
+        let [window, shared] = self.profile().lookups.map(|work| work.window);
+        let (packed, window) =
+            if single || window == shared { (&self.lookup, window) } else { (&self.shared_lookup, shared) };
+        packed.get_or_init(|| LookupMatrix::new(&self.matrix, window))
     }
 
     fn nm(&self) -> &NmMatrix {
@@ -240,12 +244,13 @@ impl SparseLinear {
         })
     }
 
-    /// The layer on a few samples, side by side: `x` and `y` are `[samples, stride]`, with a stride that both can be
-    /// read to in whole panels of a lookup.
+    /// The layer on a few samples, side by side, or on a `single` one that is the whole batch: `x` and `y` are
+    /// `[samples, stride]`, with a stride that both can be read to in whole windows of a lookup.
     pub(super) fn forward_rows(
         &self,
         format: Format,
         samples: usize,
+        single: bool,
         stride: usize,
         x: &[f32],
         y: &mut [f32],
@@ -286,7 +291,7 @@ impl SparseLinear {
                 });
             }
             Format::Lookup => {
-                let (matrix, together) = (self.lookup(), self.isa.lookup_samples() * stride);
+                let (matrix, together) = (self.lookup(single), self.isa.lookup_samples() * stride);
                 for (x, y) in x.chunks(together).zip(y.chunks_mut(together)) {
                     let samples = x.len() / stride;
                     self.isa.run(SpmvLookup {
@@ -443,7 +448,7 @@ impl SparseLinear {
                 let stride = x.len().max(y.len());
                 let (before, after) = (&mut before[..stride], &mut after[..stride]);
                 before.iter_mut().zip(&x).for_each(|(place, &value)| *place = value);
-                self.forward_rows(Format::Csr, 1, stride, before, after);
+                self.forward_rows(Format::Csr, 1, true, stride, before, after);
                 y.iter_mut().zip(after).for_each(|(place, value)| *place = *value);
             }
         }

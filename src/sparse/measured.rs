@@ -89,7 +89,14 @@ fn times(mlp: &SparseMlp, layer: &SparseLinear, samples: usize, candidates: &[(C
                 for start in (0..samples).step_by(together) {
                     let count = together.min(samples - start);
                     let len = count * stride;
-                    layer.forward_rows(format, count, stride, &before[..len], &mut after[..len]);
+                    layer.forward_rows(
+                        format,
+                        count,
+                        samples == 1,
+                        stride,
+                        &before[..len],
+                        &mut after[..len],
+                    );
                 }
             }
             Layout::Tiles => {

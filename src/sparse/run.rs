@@ -69,10 +69,10 @@ impl SparseMlp {
         if between[0].len() < needed {
             *between = std::array::from_fn(|_| Aligned::zeros(needed));
         }
-        let alone = x.nrows() <= self.isa().lanes();
+        let batch = x.nrows();
         let chunk = if needed == 0 { x.nrows() } else { CHUNK }.max(1);
         for (x, y) in x.axis_chunks_iter(Axis(0), chunk).zip(y.axis_chunks_iter_mut(Axis(0), chunk)) {
-            self.run_chunk(x, y, plan, threads, between, alone);
+            self.run_chunk(x, y, plan, threads, between, batch);
         }
     }
 
@@ -83,8 +83,9 @@ impl SparseMlp {
         plan: &Plan,
         threads: &mut [[Aligned<f32>; 2]],
         [before, after]: &mut [Aligned<f32>; 2],
-        alone: bool,
+        batch: usize,
     ) {
+        let alone = batch <= self.isa().lanes();
         let samples = x.nrows();
         let (mut before, mut after) = (&mut before[..], &mut after[..]);
         let mut stretches = stretches(plan).peekable();
@@ -103,7 +104,7 @@ impl SparseMlp {
                 None => y.view_mut(),
             };
             match layout {
-                Layout::Rows => self.run_rows(plan, layers, x, y, &mut threads[0]),
+                Layout::Rows => self.run_rows(plan, layers, x, y, &mut threads[0], batch == 1),
                 Layout::Tiles => self.run_tiles(layers, x, y, threads, alone),
                 Layout::Batch => {
                     #[cfg(feature = "dense")]
@@ -178,7 +179,7 @@ impl SparseMlp {
         tile.store(&before[..y.ncols() * tile.width], y.view_mut(), self.isa(), threads);
     }
 
-    /// A small batch, with the features of a sample side by side.
+    /// A small batch, or a `single` sample, with the features of a sample side by side.
     fn run_rows(
         &self,
         plan: &Plan,
@@ -186,6 +187,7 @@ impl SparseMlp {
         x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
         [before, after]: &mut [Aligned<f32>; 2],
+        single: bool,
     ) {
         // In groups of about the same size: one left over would cost nearly as much as four.
         let groups = x.nrows().div_ceil(self.isa().row_samples()).max(1);
@@ -198,7 +200,7 @@ impl SparseMlp {
             rows.load(x, before);
             let choices = plan.choices().skip(layers.start);
             for (layer, Choice { format, .. }) in self.layers()[layers.clone()].iter().zip(choices) {
-                layer.forward_rows(format, samples, stride, before, after);
+                layer.forward_rows(format, samples, single, stride, before, after);
                 std::mem::swap(&mut before, &mut after);
             }
             rows.store(before, y.view_mut());
