@@ -95,7 +95,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
         }
         Format::Lookup => {
             let work = layer.lookups[usize::from(batch > 1)];
-            let (call, chunk) = by_cpu(isa, [(60.0, 7.0), (120.0, 15.0), (80.0, 8.0), (f64::INFINITY, 0.0)]);
+            let (call, chunk) = by_cpu(isa, [(60.0, 4.0), (120.0, 12.0), (80.0, 8.0), (f64::INFINITY, 0.0)]);
             // A sample by itself where they do not share lookups.
             let together = isa.lookup_samples();
             let groups = batch.div_ceil(together);
