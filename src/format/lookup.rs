@@ -307,7 +307,7 @@ fn walk(
             return step;
         }
         let start = (first / lanes).min(last_start);
-        let end = start * lanes + window.columns() as u32;
+        let end = (start * lanes).saturating_add(window.columns() as u32);
         for ((left, taken), head) in left.iter_mut().zip(&mut taken).zip(&mut heads) {
             let begin = left.start;
             for _ in 0..window.slots {

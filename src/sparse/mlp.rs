@@ -259,7 +259,7 @@ impl SparseMlp {
         text
     }
 
-    /// Floats from a sample to the next in rows, for every layer: a lookup reads whole panels.
+    /// Floats from a sample to the next in rows, for every layer: a lookup reads whole windows.
     pub(super) fn row_stride(&self) -> usize {
         self.widest().next_multiple_of(MAX_TABLES * self.isa.lanes())
     }
