@@ -171,9 +171,8 @@ fn a_mask_is_planned_by_what_it_is() {
         // For a single sample lookups may be as fast, whatever the rows share.
         let in_blocks = first(&blocks) == Format::Block;
         assert!(in_blocks || isa != Isa::portable() && first(&blocks) == Format::Lookup, "{isa}");
-        // In the widest vectors gathers are worth it; in others CSR is as fast, or lookups that see all of a chunk's columns.
+        // A few weights a row: whatever is fastest of what works row by row.
         let few = Mask::from_fn((1024, 1024), |row, column| (row * 7 + column) % 256 == 0);
         assert!([Format::FanIn, Format::Csr, Format::Lookup].contains(&first(&few)), "{isa}");
-        assert!(isa.name() != "avx512" || first(&few) == Format::FanIn, "{isa}");
     }
 }
