@@ -58,7 +58,7 @@ impl SpmvCsr<'_> {
 /// # Safety
 /// The entries lie in `values` and `columns`, and `x` has a feature for each of their columns.
 #[inline(always)]
-pub(super) unsafe fn dot<V: Vector>(
+unsafe fn dot<V: Vector>(
     values: &[f32],
     columns: &[u32],
     entries: Range<usize>,

@@ -93,7 +93,8 @@ impl SpmvLookup<'_> {
         let (starts, words, values) = (self.matrix.starts(), self.matrix.words(), self.matrix.values());
         for (index, chunk) in self.matrix.chunks().iter().enumerate() {
             // SAFETY: `LookupMatrix` has, for each vector of words of the chunk, so many steps, and for each of these `N` vectors
-            // of values; each sample of `x` is readable to whole windows.
+            // of values; each sample of `x` is readable to whole windows, and no window begins later. A chunk has a row,
+            // or the mark of none, for each lane.
             unsafe {
                 let mut sums = [[V::splat(0.0); B]; A];
                 for word in chunk.word..chunk.word + chunk.words {
