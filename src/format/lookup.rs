@@ -332,10 +332,14 @@ fn order(matrix: &CsrMatrix, lanes: usize) -> Vec<u32> {
     order
 }
 
-/// Whether the longest row of a chunk is, on average, so much longer than the others that sorting pays for writing each
-/// output by itself.
+/// Whether sorting makes the longest rows of chunks so much shorter that it pays for writing each output by itself, which takes
+/// as long as some dozen slots of a chunk.
 fn is_skewed(matrix: &CsrMatrix, lanes: usize) -> bool {
-    let lens: Vec<usize> = matrix.pointers().windows(2).map(|pair| (pair[1] - pair[0]) as usize).collect();
-    let longest: usize = lens.chunks(lanes).map(|lens| lens.len() * lens.iter().max().unwrap_or(&0)).sum();
-    longest as f64 > 1.5 * matrix.kept() as f64 + 4.0 * lens.len() as f64
+    let mut lens: Vec<usize> =
+        matrix.pointers().windows(2).map(|pair| (pair[1] - pair[0]) as usize).collect();
+    let longest =
+        |lens: &[usize]| -> usize { lens.chunks(lanes).map(|lens| lens.iter().max().unwrap_or(&0)).sum() };
+    let unsorted = longest(&lens);
+    lens.sort_unstable_by_key(|&len| Reverse(len));
+    unsorted - longest(&lens) > 4 * lanes * lens.len().div_ceil(lanes)
 }

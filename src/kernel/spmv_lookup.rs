@@ -166,19 +166,31 @@ pub(super) unsafe fn finish<V: Vector>(
     x: &[f32],
     y: &mut [f32],
 ) {
-    // SAFETY: the caller's promises; the lanes of neighbours that are all there lie in `bias` and `y`, and no vector has more
-    // than `MAX_LANES` lanes.
+    let complete = match rows {
+        Rows::From(row) => row + V::LANES <= bias.len(),
+        Rows::Of(rows) => rows[V::LANES - 1] != u32::MAX,
+    };
+    // SAFETY: the caller's promises; the rows of a complete vector, neighbours or not, all lie in `bias` and `y`, and no vector
+    // has more than `MAX_LANES` lanes.
     unsafe {
-        if let Rows::From(row) = rows
-            && row + V::LANES <= bias.len()
-            && sums.all_finite()
-        {
-            let sums = sums.add(V::load(bias, row));
-            let value = match activation {
+        if complete && sums.all_finite() {
+            let sums = sums.add(match rows {
+                Rows::From(row) => V::load(bias, row),
+                Rows::Of(rows) => V::gather(bias, V::load_index(rows, 0)),
+            });
+            let values = match activation {
                 Activation::Relu => sums.relu(),
                 _ => sums,
             };
-            return value.store(y, row);
+            match rows {
+                Rows::From(row) => values.store(y, row),
+                Rows::Of(rows) => {
+                    for (value, &row) in spread(values).into_iter().zip(rows) {
+                        *y.get_unchecked_mut(row as usize) = value;
+                    }
+                }
+            }
+            return;
         }
         for (lane, sum) in spread(sums).into_iter().enumerate().take(V::LANES) {
             let row = match rows {
