@@ -284,6 +284,16 @@ pub(crate) fn by_columns((out, inputs): (usize, usize)) -> bool {
     inputs < 64 && out >= inputs
 }
 
+/// Whether faer multiplies a batch faster where activations lie feature-major between dense layers of so many outputs each. On
+/// AMD that is where not all of them fill their vectors: then samples had better.
+pub(crate) fn by_features(mut outs: impl Iterator<Item = usize>, batch: usize, isa: Isa) -> bool {
+    if isa.is_amd_avx512() {
+        batch >= 40 && outs.any(|out| out % isa.lanes() != 0)
+    } else {
+        (FEW_SAMPLES..192).contains(&batch)
+    }
+}
+
 /// Bytes of activations that a panel holds, about: most of a first-level cache, and the rest is for what streams through.
 const PANEL_BYTES: usize = 40 << 10;
 

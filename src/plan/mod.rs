@@ -12,7 +12,7 @@ use std::fmt;
 
 #[cfg(feature = "dense")]
 pub(crate) use cost::by_columns;
-pub(crate) use cost::{FEW_SAMPLES, Profile, lookups, panel_width};
+pub(crate) use cost::{FEW_SAMPLES, Profile, by_features, lookups, panel_width};
 use cost::{seconds, way};
 
 use crate::{Error, Isa, Result};

@@ -9,15 +9,11 @@ use super::tile::{Tile, tiles};
 use super::workspace::{Workspace, matrix, matrix_mut};
 use super::{SparseMlp, join};
 use crate::aligned::Aligned;
-use crate::plan::{Choice, FEW_SAMPLES, Layout, Plan};
+use crate::plan::{self, Choice, Format, Layout, Plan};
 
 /// Samples that are taken together where activations of the whole batch lie between layers: enough for a dense product
 /// to pay for packing its weights, and no more memory than that.
 pub(super) const CHUNK: usize = 2048;
-
-/// The batches whose activations lie feature-major between a dense layer and its neighbours: there faer's product is the
-/// faster way round.
-pub(super) const BY_FEATURES: Range<usize> = FEW_SAMPLES..192;
 
 /// Some neighbouring layers that work on the same layout, each by its format.
 struct Stretch {
@@ -89,6 +85,9 @@ impl SparseMlp {
         let samples = x.nrows();
         let (mut before, mut after) = (&mut before[..], &mut after[..]);
         let mut stretches = stretches(plan).peekable();
+        let dense =
+            self.layers().iter().zip(plan.choices()).filter(|(_, choice)| choice.format == Format::Dense);
+        let features = plan::by_features(dense.map(|(layer, _)| layer.shape().0), samples, self.isa());
         let mut by_features = false;
         while let Some(Stretch { layout, layers }) = stretches.next() {
             let (inputs, out) =
@@ -98,7 +97,7 @@ impl SparseMlp {
             let y = match stretches.peek() {
                 Some(next) => {
                     let rows = [layout, next.layout].contains(&Layout::Rows);
-                    by_features = BY_FEATURES.contains(&samples) && !rows;
+                    by_features = features && !rows;
                     matrix_mut(&mut after[..samples * out], samples, by_features)
                 }
                 None => y.view_mut(),
