@@ -68,6 +68,14 @@ pub(crate) struct Group {
     pub(crate) rest: [u32; PANEL_ROWS],
 }
 
+impl Group {
+    /// The values that its rows have there.
+    pub(crate) fn entries(&self) -> usize {
+        let interleaved = PANEL_ROWS as u32 * (self.fours + self.pairs + self.singles);
+        (interleaved + self.rest.iter().sum::<u32>()) as usize
+    }
+}
+
 impl PanelMatrix {
     /// Packs a matrix into panels of `width` columns.
     ///

@@ -24,6 +24,11 @@ pub(crate) struct SpmmPanel<'a> {
     pub(crate) y: &'a mut [f32],
 }
 
+/// Weights from which on a matrix is asked for ahead of its use, and how far ahead: 10 MB of values, which come from far away at every
+/// pass. For smaller ones asking takes longer than waiting.
+const FAR: usize = 5 << 19;
+const AHEAD: usize = 1024;
+
 impl Task for SpmmPanel<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
@@ -46,6 +51,7 @@ impl SpmmPanel<'_> {
     unsafe fn tile<V: Vector, const N: usize>(self) {
         let Self { matrix, band, panels, bias, activation, x, y, .. } = self;
         let origin = matrix.columns_of(panels.clone()).start;
+        let far = matrix.values().len() >= FAR;
         for index in panels {
             let panel = &matrix.band(band)[index];
             let (first, last) = (index == 0, index + 1 == matrix.panels_of_band());
@@ -57,6 +63,15 @@ impl SpmmPanel<'_> {
                 // counts of a panel's groups add up to the columns and entries that it has.
                 unsafe {
                     let rows = group.rows.map(usize::from);
+                    if far {
+                        let entries = group.entries();
+                        for line in (0..entries).step_by(16) {
+                            V::prefetch(matrix.values(), entry + AHEAD + line);
+                        }
+                        for line in (0..entries).step_by(32) {
+                            V::prefetch(matrix.columns(), at + AHEAD + line);
+                        }
+                    }
                     let mut sums = [[V::splat(0.0); N]; PANEL_ROWS];
                     for (sums, &row) in sums.iter_mut().zip(&rows) {
                         for (n, sum) in sums.iter_mut().enumerate() {
