@@ -49,11 +49,6 @@ impl Columns {
         &self.bits[segment * self.words..][..self.words]
     }
 
-    /// Whether a segment has a column of the panel.
-    pub(super) fn has(&self, segment: usize, column: usize) -> bool {
-        self.of(segment)[column / 64] >> (column % 64) & 1 == 1
-    }
-
     /// How many columns two segments share.
     fn shared(&self, [a, b]: [usize; 2]) -> usize {
         let both = self.of(a).iter().zip(self.of(b)).map(|(a, b)| a & b);
@@ -95,19 +90,23 @@ impl Group {
     pub(super) fn order(&self, all: &[Segment<'_>], columns: &Columns, first: usize) -> [Vec<usize>; 4] {
         let [a, b, c, d] = self.segments;
         [(a, b, [c, d]), (b, a, [c, d]), (c, d, [a, b]), (d, c, [a, b])].map(|(segment, partner, others)| {
-            let has = |segment: usize, place: usize| columns.has(segment, place);
-            let places = all[segment].columns.iter().map(|&column| column as usize - first).enumerate();
-            let mut order = Vec::with_capacity(places.len());
-            let (mut pairs, mut singles) = (Vec::new(), Vec::new());
-            for (place, column) in places {
-                match (has(partner, column), others.iter().all(|&other| has(other, column))) {
-                    (true, true) if self.fours > 0 => order.push(place),
-                    (true, _) if pairs.len() < self.pairs => pairs.push(place),
-                    _ => singles.push(place),
-                }
+            let [partner, c, d] = [partner, others[0], others[1]].map(|segment| columns.of(segment));
+            let mut order = vec![0; all[segment].columns.len()];
+            // Where the next of each kind goes. Which kind it is, nobody foresees: so no branch depends on it.
+            let [mut four, mut pair, mut single] = [0, self.fours, self.fours + self.pairs];
+            let pairs = single;
+            for (place, &column) in all[segment].columns.iter().enumerate() {
+                let column = column as usize - first;
+                let has = |bits: &[u64]| bits[column / 64] >> (column % 64) & 1 == 1;
+                let shared = has(partner);
+                let is_four = shared & has(c) & has(d) & (self.fours > 0);
+                let is_pair = shared & !is_four & (pair < pairs);
+                let other = if is_pair { pair } else { single };
+                order[if is_four { four } else { other }] = place;
+                four += usize::from(is_four);
+                pair += usize::from(is_pair);
+                single += usize::from(!is_four & !is_pair);
             }
-            order.extend(pairs);
-            order.extend(singles);
             order
         })
     }

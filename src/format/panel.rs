@@ -141,17 +141,14 @@ impl PanelMatrix {
             let rows = group.segments.map(|segment| &segments[segment]);
             let [fours, pairs, singles] = [group.fours, group.pairs, group.singles];
             let together = fours + pairs + singles;
-            for at in 0..together {
-                for (row, (segment, order)) in rows.iter().zip(&order).enumerate() {
-                    let shares = match at {
-                        _ if at < fours => 4,
-                        _ if at < fours + pairs => 2,
-                        _ => 1,
-                    };
-                    if row % shares == 0 {
-                        self.push_column(segment, order[at], first);
+            for (range, shares) in [(0..fours, 4), (fours..fours + pairs, 2), (fours + pairs..together, 1)] {
+                for at in range {
+                    for (row, (segment, order)) in rows.iter().zip(&order).enumerate() {
+                        if row % shares == 0 {
+                            self.push_column(segment, order[at], first);
+                        }
+                        self.values.push(segment.values[order[at]]);
                     }
-                    self.values.push(segment.values[order[at]]);
                 }
             }
             let mut rest = [0; PANEL_ROWS];
