@@ -39,7 +39,7 @@ impl Task for RowsToTile<'_> {
             // Any row stands in for those that a block lacks: their lanes are not kept.
             let (present, kept) = (rows.len(), (1 << rows.len()) - 1);
             let rows: [&[f32]; MAX_LANES] = std::array::from_fn(|index| rows[index.min(present - 1)]);
-            for column in (0..features.len()).step_by(V::LANES) {
+            for column in blocks::<V>(&rows[0][features.clone()]) {
                 // The last block reaches back over its neighbour.
                 let column = column.min(last);
                 // SAFETY: the caller promises the instruction set; the rows have these features, a vector from the column on, and the
@@ -53,6 +53,13 @@ impl Task for RowsToTile<'_> {
             }
         }
     }
+}
+
+/// Where the blocks of a row begin, as long as a vector each but for the last: after the first at multiples of a vector in memory,
+/// since what crosses a cache line takes twice as long.
+fn blocks<V: Vector>(row: &[f32]) -> impl Iterator<Item = usize> + use<V> {
+    let aligned = row.as_ptr().align_offset(size_of::<f32>() * V::LANES) % V::LANES;
+    (0..aligned).step_by(V::LANES).chain((aligned..row.len()).step_by(V::LANES))
 }
 
 /// `rows[sample][feature] = tile[feature, sample]`.
@@ -80,7 +87,7 @@ impl Task for TileToRows<'_, '_> {
             }
             return;
         };
-        for feature in (0..features).step_by(V::LANES) {
+        for feature in blocks::<V>(rows[0]) {
             // The last block reaches back over its neighbour.
             let feature = feature.min(last);
             let mut block = [tile; MAX_LANES];
