@@ -66,15 +66,20 @@ impl fmt::Display for Ratio {
 ///
 /// Each sample begins with as many calls that are not timed: they bring back into the caches what the other candidates
 /// drove out of them. Without them a candidate would be slower the more memory it has, and the more others there are.
+/// Every other round goes backwards: what comes after a candidate that leaves nothing of the others in the caches would still be
+/// slower than what comes before it.
 pub fn interleaved(rounds: usize, candidates: &mut [&mut dyn FnMut()]) -> Vec<Timing> {
     let calls: Vec<u32> = candidates.iter_mut().map(|candidate| calls_to_fill(SAMPLE, candidate)).collect();
     let mut timings = vec![Timing { rounds: Vec::new() }; candidates.len()];
-    for _ in 0..rounds.max(1) {
-        for ((candidate, &calls), timing) in candidates.iter_mut().zip(&calls).zip(&mut timings) {
+    let last = candidates.len().saturating_sub(1);
+    for round in 0..rounds.max(1) {
+        for place in 0..candidates.len() {
+            let index = if round % 2 == 0 { place } else { last - place };
+            let (candidate, calls) = (&mut candidates[index], calls[index]);
             (0..calls).for_each(|_| candidate());
             let start = Instant::now();
             (0..calls).for_each(|_| candidate());
-            timing.rounds.push(start.elapsed().as_secs_f64() / f64::from(calls));
+            timings[index].rounds.push(start.elapsed().as_secs_f64() / f64::from(calls));
         }
     }
     timings
