@@ -170,8 +170,7 @@ pub(super) unsafe fn finish<V: Vector>(
         Rows::From(row) => row + V::LANES <= bias.len(),
         Rows::Of(rows) => rows[V::LANES - 1] != u32::MAX,
     };
-    // SAFETY: the caller's promises; the rows of a complete vector, neighbours or not, all lie in `bias` and `y`, and no vector
-    // has more than `MAX_LANES` lanes.
+    // SAFETY: the caller's promises; the rows of a complete vector, neighbours or not, all lie in `bias` and `y`.
     unsafe {
         if complete && sums.all_finite() {
             let sums = sums.add(match rows {
@@ -186,7 +185,7 @@ pub(super) unsafe fn finish<V: Vector>(
                 Rows::From(row) => values.store(y, row),
                 Rows::Of(rows) => {
                     for (value, &row) in spread(values).into_iter().zip(rows) {
-                        *y.get_unchecked_mut(row as usize) = value;
+                        y[row as usize] = value;
                     }
                 }
             }
