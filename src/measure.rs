@@ -1,6 +1,6 @@
 //! Timings that can be held against each other.
 //!
-//! Machines are noisy, and their noise drifts. So candidates are run in turn, A B C A B C …, in one process, and a
+//! Machines are noisy, and their noise drifts. So candidates are run in turn, A B C C B A A B …, in one process, and a
 //! ratio is formed round by round as well as between the best times: [`Ratio`] says both. What no kernel can exceed on
 //! this machine is measured too: its [`Roofs`].
 
