@@ -6,7 +6,7 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::Array2;
 use tombola::format::{CsrMatrix, LookupMatrix, PanelMatrix, Window};
-use tombola::{Isa, Mask};
+use tombola::{Activation, Isa, Mask, SparseLinear, SparseMlp};
 
 const LAYERS: [(usize, usize); 5] = [(300, 784), (100, 300), (10, 100), (1024, 1024), (4096, 4096)];
 const TINY: [(usize, usize); 1] = [(10, 100)];
@@ -53,6 +53,22 @@ fn convert(criterion: &mut Criterion) {
                     (to_lookup(&matrix), to_panels(&matrix))
                 });
             });
+            // With the plan, and in each format that a batch of up to so many samples needs, which may be four.
+            for batch in [1, 64] {
+                let name = format!("CSR to ready for batches up to {batch}");
+                group.bench_function(BenchmarkId::new(name, &percent), |bencher| {
+                    bencher.iter_batched(
+                        || csr.clone(),
+                        |csr| {
+                            let layer = SparseLinear::new(csr, None, Activation::Relu);
+                            let mlp = SparseMlp::new(vec![layer.expect("a valid CSR")]).expect("a network");
+                            let workspace = mlp.workspace(batch);
+                            (mlp, workspace)
+                        },
+                        BatchSize::LargeInput,
+                    );
+                });
+            }
         }
         group.finish();
     }

@@ -8,7 +8,8 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-/// How far ahead a partner is looked for, in the order of lengths: the cost of packing grows with it, what is shared hardly.
+/// Of so many rows, in the order of lengths, the first looks for its partner among the others: the cost of packing grows with it,
+/// what is shared hardly.
 const WINDOW: usize = 32;
 
 /// Fewer columns than these that all four rows share go as pairs: a loop more would cost a branch that nobody foresees.
@@ -23,11 +24,10 @@ pub(super) struct Segment<'a> {
     pub(super) values: &'a [f32],
 }
 
-/// Segments whose columns can be compared quickly.
+/// Which of the panel's columns segments have, or pairs of segments share: a bit for each.
 pub(super) struct Columns {
-    /// Words of a segment.
+    /// Words of a segment, or of a pair.
     words: usize,
-    /// Which of the panel's columns it has, a bit for each.
     bits: Vec<u64>,
 }
 
@@ -45,22 +45,19 @@ impl Columns {
         Self { words, bits }
     }
 
-    fn of(&self, segment: usize) -> &[u64] {
-        &self.bits[segment * self.words..][..self.words]
+    fn of(&self, index: usize) -> &[u64] {
+        &self.bits[index * self.words..][..self.words]
     }
+}
 
-    /// How many columns two segments share.
-    fn shared(&self, [a, b]: [usize; 2]) -> usize {
-        let both = self.of(a).iter().zip(self.of(b)).map(|(a, b)| a & b);
-        both.map(|word| word.count_ones() as usize).sum()
-    }
-
-    /// How many columns all of four segments share.
-    fn shared_by_all(&self, [[a, b], [c, d]]: [[usize; 2]; 2]) -> usize {
-        let first = self.of(a).iter().zip(self.of(b)).map(|(a, b)| a & b);
-        let second = self.of(c).iter().zip(self.of(d)).map(|(c, d)| c & d);
-        first.zip(second).map(|(first, second)| (first & second).count_ones() as usize).sum()
-    }
+/// Two segments that are walked together.
+#[derive(Clone, Copy)]
+struct Pair {
+    segments: [usize; 2],
+    /// Columns that they share.
+    shared: usize,
+    /// Entries of the shorter one, and of the longer one.
+    lens: [usize; 2],
 }
 
 /// Four segments that are walked together, and how many of their entries go four at a time.
@@ -76,13 +73,13 @@ pub(super) struct Group {
 }
 
 impl Group {
-    fn new(segments: [usize; 4], all: &[Segment<'_>], columns: &Columns) -> Self {
-        let [a, b, c, d] = segments;
-        let fours = columns.shared_by_all([[a, b], [c, d]]);
-        let fours = if fours < FEW { 0 } else { fours };
-        let pairs = columns.shared([a, b]).min(columns.shared([c, d])) - fours;
-        let len = segments.map(|segment| all[segment].columns.len()).into_iter().fold(usize::MAX, usize::min);
-        Self { segments, fours, pairs, singles: len - fours - pairs }
+    /// Two pairs, all of which share so many columns.
+    fn new([first, second]: [&Pair; 2], shared: usize) -> Self {
+        let [[a, b], [c, d]] = [first, second].map(|pair| pair.segments);
+        let fours = if shared < FEW { 0 } else { shared };
+        let pairs = first.shared.min(second.shared) - fours;
+        let singles = first.lens[0].min(second.lens[0]) - fours - pairs;
+        Self { segments: [a, b, c, d], fours, pairs, singles }
     }
 
     /// For each segment the places of its entries, in their order but for those first that all share, and then those that are
@@ -117,35 +114,60 @@ impl Group {
 pub(super) fn groups(segments: &[Segment<'_>], columns: &Columns) -> (Vec<Group>, Range<usize>) {
     let len = |segment: usize| segments[segment].columns.len();
     let whole = segments.len() / 4 * 4;
+    let all: Vec<_> = (0..whole).collect();
     // Loads that are saved, less those that unequal rows cost.
-    let pairs = matched((0..whole).collect(), |&a, &b| {
-        columns.shared([a, b]) as isize - len(a).abs_diff(len(b)) as isize
-    });
-    let fours = matched(pairs, |&[a, b], &[c, d]| {
-        let group = Group::new([a, b, c, d], segments, columns);
-        let alone = [a, b, c, d].map(len).into_iter().sum::<usize>()
-            - 4 * (group.fours + group.pairs + group.singles);
-        (3 * group.fours + 2 * group.pairs) as isize - alone as isize
-    });
-    let mut groups: Vec<_> =
-        fours.into_iter().map(|[[a, b], [c, d]]| Group::new([a, b, c, d], segments, columns)).collect();
+    let (pairs, columns) = matched(
+        &all,
+        columns,
+        |&a, &b, shared| shared as isize - len(a).abs_diff(len(b)) as isize,
+        |&a, &b, shared| Pair { segments: [a, b], shared, lens: [len(a).min(len(b)), len(a).max(len(b))] },
+    );
+    let (mut groups, _) = matched(
+        &pairs,
+        &columns,
+        |first, second, shared| {
+            let Group { fours, pairs, singles, .. } = Group::new([first, second], shared);
+            let all: usize = first.lens.into_iter().chain(second.lens).sum();
+            (3 * fours + 2 * pairs) as isize - (all - 4 * (fours + pairs + singles)) as isize
+        },
+        |first, second, shared| Group::new([first, second], shared),
+    );
     groups.sort_by_key(|group| Reverse([group.fours, group.pairs, group.singles]));
     (groups, whole..segments.len())
 }
 
-/// Matches an even number of items: each, in their order, with that of the next [`WINDOW`] which has the highest score, the
-/// first of equals.
-fn matched<T>(mut items: Vec<T>, score: impl Fn(&T, &T) -> isize) -> Vec<[T; 2]> {
-    let mut pairs = Vec::with_capacity(items.len() / 2);
-    // From the end, so that taking one out moves few.
-    items.reverse();
-    while let Some(item) = items.pop() {
-        let window = items.len().saturating_sub(WINDOW)..items.len();
-        // The last of equals, which was the first.
-        if let Some(best) = window.max_by_key(|&other| score(&item, &items[other])) {
-            let best = items.remove(best);
-            pairs.push([item, best]);
+/// Joins an even number of items in pairs: each, in their order, with that of the next ones which has the highest score, the
+/// first of equals. `score` and `join` are told how many columns both have. The columns that joined ones share come second.
+fn matched<T, U>(
+    items: &[T],
+    columns: &Columns,
+    score: impl Fn(&T, &T, usize) -> isize,
+    join: impl Fn(&T, &T, usize) -> U,
+) -> (Vec<U>, Columns) {
+    let words = columns.words;
+    let (mut joined, mut both) = (Vec::with_capacity(items.len() / 2), Vec::new());
+    let mut rest = items.iter().zip(columns.bits.chunks_exact(words));
+    // Those at hand, and of each word of their columns all side by side, so that they are compared as vectors.
+    let (mut near, mut planes) = (Vec::with_capacity(WINDOW), vec![[0; WINDOW]; words]);
+    loop {
+        for (item, bits) in rest.by_ref().take(WINDOW - near.len()) {
+            planes.iter_mut().zip(bits).for_each(|(plane, &word)| plane[near.len()] = word);
+            near.push(item);
+        }
+        let mut shared = [0; WINDOW];
+        for plane in &planes {
+            let own = plane[0];
+            shared.iter_mut().zip(plane).for_each(|(shared, word)| *shared += (own & word).count_ones());
+        }
+        // The last of equals in turn, which is the first.
+        let score = |&other: &usize| score(near[0], near[other], shared[other] as usize);
+        let Some(best) = (1..near.len()).rev().max_by_key(score) else { break };
+        joined.push(join(near[0], near[best], shared[best] as usize));
+        both.extend(planes.iter().map(|plane| plane[0] & plane[best]));
+        for place in [best, 0] {
+            near.remove(place);
+            planes.iter_mut().for_each(|plane| plane.copy_within(place + 1.., place));
         }
     }
-    pairs
+    (joined, Columns { words, bits: both })
 }

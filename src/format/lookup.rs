@@ -17,6 +17,7 @@
 //! plain CSR whatever does not come out finite.
 
 use std::cmp::Reverse;
+use std::hint::select_unpredictable;
 use std::ops::Range;
 
 use super::{CsrMatrix, csr_of_rows};
@@ -174,6 +175,7 @@ impl LookupMatrix {
         let order = order(matrix, lanes);
         let (mut chunks, mut padded_rows, mut starts) = (Vec::new(), Vec::new(), Vec::new());
         let (mut words, mut values, mut zeros) = (Vec::new(), Vec::new(), Vec::new());
+        let (all_columns, all_values) = (matrix.columns(), &matrix.values()[..matrix.kept()]);
         let (steps_of_word, slots, bits) = (window.steps_of_word(), window.slots, window.bits());
         for rows in order.chunks(lanes) {
             let word = words.len() / lanes;
@@ -183,14 +185,20 @@ impl LookupMatrix {
                     values.resize(values.len() + steps_of_word * slots * lanes, 0.0);
                 }
                 starts.push(start);
-                let first_word = words.len() - lanes;
+                let (first_column, shift) = (start * lanes as u32, bits * slots * (step % steps_of_word));
+                let (first_word, last) = (words.len() - lanes, all_columns.len() - 1);
                 let first_value = values.len() - (steps_of_word - step % steps_of_word) * slots * lanes;
-                for (lane, entries) in taken.iter().enumerate() {
-                    for (slot, at) in entries.clone().enumerate() {
-                        let column = matrix.columns()[at] - start * lanes as u32;
-                        let shift = bits * (step % steps_of_word * slots + slot);
-                        words[first_word + lane] |= column << shift;
-                        values[first_value + slot * lanes + lane] = matrix.values()[at];
+                let values = &mut values[first_value..][..slots * lanes];
+                for (lane, (entries, word)) in taken.iter().zip(&mut words[first_word..]).enumerate() {
+                    for (slot, values) in values.chunks_exact_mut(lanes).enumerate() {
+                        // Padding, too, looks at an entry, and makes it 0: a branch would take longer.
+                        let at = entries.start + slot;
+                        let is_entry = at < entries.end;
+                        let at = at.min(last);
+                        let column = all_columns[at].wrapping_sub(first_column);
+                        *word |= select_unpredictable(is_entry, column, 0) << (shift + bits * slot);
+                        let value = select_unpredictable(is_entry, all_values[at].to_bits(), 0);
+                        values[lane] = f32::from_bits(value);
                     }
                 }
             });
@@ -295,12 +303,15 @@ fn walk(
 ) -> usize {
     let (lanes, columns) = (window.lanes as u32, matrix.columns());
     let last_start = (window.readable(matrix.shape().1) / window.lanes - window.tables) as u32;
-    let mut left: [_; MAX_LANES] =
+    let left: [_; MAX_LANES] =
         std::array::from_fn(|lane| rows.get(lane).map_or(0..0, |&row| entries(matrix, row)));
-    // The columns that rows have come to.
-    let column_of = |left: &Range<usize>| if left.is_empty() { u32::MAX } else { columns[left.start] };
-    let mut heads: [_; MAX_LANES] = std::array::from_fn(|lane| column_of(&left[lane]));
-    let mut taken = [const { 0..0 }; MAX_LANES];
+    // The column that a row has come to.
+    let head_of = |at: usize, end: usize| {
+        let column = columns.get(at).copied().unwrap_or(u32::MAX);
+        if at < end { column } else { u32::MAX }
+    };
+    let mut heads: [_; MAX_LANES] = std::array::from_fn(|lane| head_of(left[lane].start, left[lane].end));
+    let mut taken = left.clone().map(|left| left.start..left.start);
     for step in 0.. {
         let first = heads.iter().fold(u32::MAX, |first, &head| first.min(head));
         if first == u32::MAX {
@@ -308,15 +319,13 @@ fn walk(
         }
         let start = (first / lanes).min(last_start);
         let end = (start * lanes).saturating_add(window.columns() as u32);
-        for ((left, taken), head) in left.iter_mut().zip(&mut taken).zip(&mut heads) {
-            let begin = left.start;
+        // Which rows have an entry for a slot, nobody foresees: so no branch depends on it.
+        for ((taken, head), left) in taken.iter_mut().zip(&mut heads).zip(&left) {
+            taken.start = taken.end;
             for _ in 0..window.slots {
-                if *head < end {
-                    left.start += 1;
-                    *head = column_of(left);
-                }
+                taken.end += usize::from(*head < end);
+                *head = head_of(taken.end, left.end);
             }
-            *taken = begin..left.start;
         }
         take(step, start, &taken[..rows.len()]);
     }
