@@ -234,8 +234,9 @@ pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// A thread a core.
+/// A thread a core, of which the bench's is one: to hand work to a pool from outside, and to wait for it, takes microseconds.
 fn pool() -> &'static ThreadPool {
     static POOL: OnceLock<ThreadPool> = OnceLock::new();
-    POOL.get_or_init(|| ThreadPoolBuilder::new().num_threads(threads()).build().expect("threads"))
+    let builder = || ThreadPoolBuilder::new().num_threads(threads()).use_current_thread();
+    POOL.get_or_init(|| builder().build().expect("threads"))
 }

@@ -241,11 +241,6 @@ impl PanelMatrix {
         (bands.start * BAND_ROWS).min(self.shape.0)..(bands.end * BAND_ROWS).min(self.shape.0)
     }
 
-    /// How many bands there are.
-    pub(crate) fn bands(&self) -> usize {
-        self.shape.0.div_ceil(BAND_ROWS)
-    }
-
     pub(crate) fn groups(&self) -> &[Group] {
         &self.groups
     }

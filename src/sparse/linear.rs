@@ -1,32 +1,26 @@
 //! One sparse layer.
 
-use std::ops::Range;
 use std::sync::OnceLock;
 
+use ndarray::{Array1, ArrayView1};
 #[cfg(feature = "dense")]
-use ndarray::ArrayViewMut2;
-use ndarray::{Array1, ArrayView1, ArrayView2};
+use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::join;
 #[cfg(feature = "dense")]
 use super::rows::Rows;
-use super::tile::Tile;
 #[cfg(feature = "dense")]
 use super::workspace::{matrix, matrix_mut};
 #[cfg(feature = "dense")]
 use crate::aligned::Aligned;
 use crate::csr::{self, Csr};
 use crate::format::{BAND_ROWS, BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, NmMatrix, PanelMatrix};
-use crate::kernel::{Activate, SpmmPanel, SpmvBlock, SpmvCsr, SpmvFanIn, SpmvLookup, SpmvNm, is_fused};
+use crate::kernel::{Activate, SpmvBlock, SpmvCsr, SpmvFanIn, SpmvLookup, SpmvNm, is_fused};
 #[cfg(feature = "dense")]
 use crate::kernel::{finish, gemm};
 #[cfg(feature = "dense")]
 use crate::plan::{FEW_SAMPLES, by_columns};
 use crate::plan::{Format, Profile};
 use crate::{Activation, Error, Isa, Result, plan};
-
-/// Bands of rows that are walked together while a tile is loaded: their sums, too, stay in the second-level cache.
-const BANDS_TOGETHER: usize = 2;
 
 /// A linear layer with sparse weights: `y = activation(W·x + b)`, `W` of shape `[out, in]`.
 ///
@@ -205,7 +199,7 @@ impl SparseLinear {
     }
 
     /// The panels for tiles that are a batch of their own, no wider than a vector, or for the others.
-    fn panels(&self, alone: bool) -> &PanelMatrix {
+    pub(super) fn panels(&self, alone: bool) -> &PanelMatrix {
         let Profile { out, inputs, kept, loads, .. } = self.profile();
         let width = |alone| plan::panel_width((out, inputs), loads * kept as f64, self.isa, alone);
         let panels = if alone && width(true) != width(false) { &self.wide_panels } else { &self.panels };
@@ -327,85 +321,6 @@ impl SparseLinear {
         self.shape().0.div_ceil(BAND_ROWS)
     }
 
-    /// The layer on a tile of samples: `x` is `[in, width]`, `y` is `[out, width]`. Up to `threads` threads of the current
-    /// rayon pool share its rows out.
-    pub(super) fn forward_tile(&self, tile: &Tile, threads: usize, x: &[f32], y: &mut [f32]) {
-        self.share_bands(0..self.shares(), tile, threads, x, y);
-        self.finish_tile(y);
-    }
-
-    fn share_bands(&self, bands: Range<usize>, tile: &Tile, threads: usize, x: &[f32], y: &mut [f32]) {
-        let (matrix, samples) = (self.panels(tile.alone), tile.width);
-        if threads < 2 || bands.len() < 2 {
-            return self.forward_bands(matrix, bands, 0..matrix.panels_of_band(), samples, x, y);
-        }
-        let (left, right) = (threads / 2, threads - threads / 2);
-        let middle = bands.start + bands.len() * left / threads;
-        let (y_left, y_right) = y.split_at_mut(matrix.rows_of(bands.start..middle).len() * samples);
-        join(
-            || self.share_bands(bands.start..middle, tile, left, x, y_left),
-            || self.share_bands(middle..bands.end, tile, right, x, y_right),
-        );
-    }
-
-    /// The layer on a tile of the caller's samples, which are brought into `buffer` (`[in, samples]`) a panel at a time: the
-    /// first bands of rows find them in the cache.
-    pub(super) fn forward_loading(
-        &self,
-        tile: &Tile,
-        x: ArrayView2<'_, f32>,
-        buffer: &mut [f32],
-        y: &mut [f32],
-    ) {
-        let (matrix, width, source) = (self.panels(tile.alone), tile.width, tile.source(x));
-        let together = matrix.bands().min(BANDS_TOGETHER);
-        let (first, rest) = y.split_at_mut(matrix.rows_of(0..together).len() * width);
-        for panel in 0..matrix.panels_of_band() {
-            let features = matrix.columns_of(panel..panel + 1);
-            // What no other band needs is overwritten, and so never leaves the first-level cache.
-            let start = if rest.is_empty() { 0 } else { features.start * width };
-            let buffer = &mut buffer[start..start + features.len() * width];
-            tile.load(&source, features, buffer, self.isa);
-            self.forward_bands(matrix, 0..together, panel..panel + 1, width, buffer, first);
-        }
-        self.forward_bands(matrix, together..matrix.bands(), 0..matrix.panels_of_band(), width, buffer, rest);
-        self.finish_tile(y);
-    }
-
-    /// Some bands of rows, of which `y` has the outputs, on some panels, of which `x` has the inputs.
-    fn forward_bands(
-        &self,
-        matrix: &PanelMatrix,
-        bands: Range<usize>,
-        panels: Range<usize>,
-        samples: usize,
-        x: &[f32],
-        y: &mut [f32],
-    ) {
-        let activation = self.activation;
-        let complete = panels.end == matrix.panels_of_band();
-        let mut rest = y;
-        for band in bands {
-            let rows = matrix.rows_of(band..band + 1);
-            let (y, after) = rest.split_at_mut(rows.len() * samples);
-            let (bias, panels) = (&self.bias_slice()[rows.clone()], panels.clone());
-            self.isa.run(SpmmPanel { matrix, band, panels, bias, activation, samples, x, y: &mut *y });
-            if complete && !is_fused(activation) && activation != Activation::Softmax {
-                let features = rows.len();
-                self.isa.run(Activate { activation, values: y, features, by_features: true });
-            }
-            rest = after;
-        }
-    }
-
-    /// What is left to do when all rows of a tile are there.
-    fn finish_tile(&self, y: &mut [f32]) {
-        let (activation, features) = (self.activation, self.shape().0);
-        if activation == Activation::Softmax {
-            self.isa.run(Activate { activation, values: y, features, by_features: true });
-        }
-    }
-
     /// The layer on a whole batch, by the dense product on some threads of the current rayon pool. What a pruned weight
     /// multiplies counts there, if it is infinite or NaN: samples with NaN in their output are done again from the CSR. The
     /// buffers hold the activations of a tile, before and after the layer.
@@ -466,7 +381,7 @@ impl SparseLinear {
         matrix(weights, self.shape().1, false)
     }
 
-    fn bias_slice(&self) -> &[f32] {
+    pub(super) fn bias_slice(&self) -> &[f32] {
         self.bias.as_slice().unwrap_or_else(|| unreachable!("the constructor made it contiguous"))
     }
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use ndarray::Array2;
 
+use super::bands::{Input, Output};
 use super::run::CHUNK;
 use super::tile::tiles;
 use super::workspace::Workspace;
@@ -102,7 +103,8 @@ fn times(mlp: &SparseMlp, layer: &SparseLinear, samples: usize, candidates: &[(C
             Layout::Tiles => {
                 for tile in tiles(samples, isa) {
                     let (inputs, outputs) = (shape.1 * tile.width, shape.0 * tile.width);
-                    layer.forward_tile(&tile, 1, &before[..inputs], &mut after[..outputs]);
+                    let output = Output { tile: &mut after[..outputs], batch: None };
+                    layer.forward_tile(&tile, Input::Tile(&before[..inputs]), &mut [], &mut [], output);
                 }
             }
             Layout::Batch => {

@@ -133,7 +133,12 @@ impl SparseMlp {
     }
 
     /// [`workspace`](Self::workspace) for as many threads as the current rayon pool has: with it, `forward_into` cuts
-    /// a batch into a part for each of them. The bits of the result do not depend on their number.
+    /// a batch into a part for each of them, or the rows of large layers where the batch is too small for that. The bits of the
+    /// result do not depend on their number. A single sample, and what else a [plan](Self::plan) runs by other formats than panels
+    /// or a dense product, runs on one thread.
+    ///
+    /// To enter a pool from outside takes some microseconds: many small batches are faster within one `install`, or from a
+    /// thread that is one of the pool's (`ThreadPoolBuilder::use_current_thread`).
     ///
     /// ```
     /// # use ndarray::Array2;

@@ -5,6 +5,7 @@
 //! that work on the same layout of activations are one stretch: in it, a few samples or a tile of some dozens,
 //! feature-major, run through all its layers while they are in the cache.
 
+mod bands;
 mod linear;
 mod measured;
 mod mlp;

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
+use super::bands::{Input, Output};
 use super::rows::Rows;
 use super::tile::{Tile, tiles};
-use super::workspace::{Workspace, matrix, matrix_mut};
+use super::workspace::{Buffers, Workspace, matrix, matrix_mut};
 use super::{SparseMlp, join};
 use crate::aligned::Aligned;
 use crate::plan::{self, Choice, Format, Layout, Plan};
@@ -77,8 +78,8 @@ impl SparseMlp {
         x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
         plan: &Plan,
-        threads: &mut [[Aligned<f32>; 2]],
-        [before, after]: &mut [Aligned<f32>; 2],
+        threads: &mut [Buffers],
+        [before, after]: &mut Buffers,
         batch: usize,
     ) {
         let alone = batch <= self.isa().lanes();
@@ -125,7 +126,7 @@ impl SparseMlp {
         layers: Range<usize>,
         x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
-        threads: &mut [[Aligned<f32>; 2]],
+        threads: &mut [Buffers],
         alone: bool,
     ) {
         let one_tile = tiles(x.nrows(), self.isa()).nth(1).is_none();
@@ -143,39 +144,37 @@ impl SparseMlp {
             );
             return;
         }
-        let count = threads.len();
         for tile in tiles(x.nrows(), self.isa()) {
             // The part of a thread is run as it would be by one: to the same bits.
             let tile = Tile { alone, ..tile };
-            self.run_tile(layers.clone(), &tile, x, &mut y, &mut threads[0], count);
+            let y = y.view_mut().slice_axis_move(Axis(0), tile.samples.clone().into());
+            self.run_tile(layers.clone(), &tile, x, y, threads);
         }
     }
 
-    /// Runs one tile through some layers, on some threads.
+    /// Runs one tile through some layers, on some threads: `x` is the whole `[batch, in]`, `y` the `[samples, out]` of the tile.
     fn run_tile(
         &self,
         layers: Range<usize>,
         tile: &Tile,
         x: ArrayView2<'_, f32>,
-        y: &mut ArrayViewMut2<'_, f32>,
-        [before, after]: &mut [Aligned<f32>; 2],
-        threads: usize,
+        y: ArrayViewMut2<'_, f32>,
+        threads: &mut [Buffers],
     ) {
-        let (mut before, mut after) = (&mut before[..], &mut after[..]);
+        let (first, others) = threads.split_first_mut().unwrap_or_else(|| unreachable!("there is a thread"));
+        let [mut before, mut after] = first.each_mut().map(|buffer| &mut buffer[..]);
+        let (mut y, count) = (Some(y), layers.len());
         for (index, layer) in self.layers()[layers].iter().enumerate() {
             let (out, inputs) = layer.shape();
-            let (input, output) = (&mut before[..inputs * tile.width], &mut after[..out * tile.width]);
-            if index == 0 && threads == 1 {
-                layer.forward_loading(tile, x, input, output);
-            } else {
-                if index == 0 {
-                    tile.share_load(&tile.source(x), 0..inputs, input, self.isa(), threads);
-                }
-                layer.forward_tile(tile, threads, input, output);
-            }
+            let batch = if index + 1 == count { y.take() } else { None };
+            let output = Output { tile: &mut after[..out * tile.width], batch };
+            let (input, own) = match index {
+                0 => (Input::Batch(x), &mut *before),
+                _ => (Input::Tile(&before[..inputs * tile.width]), &mut [] as &mut [f32]),
+            };
+            layer.forward_tile(tile, input, own, others, output);
             std::mem::swap(&mut before, &mut after);
         }
-        tile.store(&before[..y.ncols() * tile.width], y.view_mut(), self.isa(), threads);
     }
 
     /// A small batch, or a `single` sample, with the features of a sample side by side.
@@ -185,7 +184,7 @@ impl SparseMlp {
         layers: Range<usize>,
         x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
-        [before, after]: &mut [Aligned<f32>; 2],
+        [before, after]: &mut Buffers,
         single: bool,
     ) {
         // In groups of about the same size: one left over would cost nearly as much as four.

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
-use super::join;
 use crate::Isa;
 use crate::kernel::{FeaturesToTile, RowsToTile, TileToFeatures, TileToRows};
 
@@ -50,27 +49,6 @@ impl Tile {
         Source::Rows(rows)
     }
 
-    /// [`load`](Self::load), shared out between some threads.
-    pub(super) fn share_load(
-        &self,
-        source: &Source<'_>,
-        features: Range<usize>,
-        tile: &mut [f32],
-        isa: Isa,
-        threads: usize,
-    ) {
-        if threads < 2 {
-            return self.load(source, features, tile, isa);
-        }
-        let left = features.len() * (threads / 2) / threads;
-        let (tile_left, tile_right) = tile.split_at_mut(left * self.width);
-        let middle = features.start + left;
-        join(
-            || self.share_load(source, features.start..middle, tile_left, isa, threads / 2),
-            || self.share_load(source, middle..features.end, tile_right, isa, threads - threads / 2),
-        );
-    }
-
     /// Copies some features of the tile's samples to `tile` (`[features, width]`); lanes without a sample become 0.
     pub(super) fn load(&self, source: &Source<'_>, features: Range<usize>, tile: &mut [f32], isa: Isa) {
         let (samples, width) = (self.samples.len(), self.width);
@@ -90,22 +68,9 @@ impl Tile {
         }
     }
 
-    /// Copies `tile` (`[features, width]`) to the tile's samples of `y` (`[batch, features]`), on some threads.
-    pub(super) fn store(&self, tile: &[f32], y: ArrayViewMut2<'_, f32>, isa: Isa, threads: usize) {
-        self.share_store(tile, y.slice_axis_move(Axis(0), self.samples.clone().into()), isa, threads);
-    }
-
-    fn share_store(&self, tile: &[f32], mut y: ArrayViewMut2<'_, f32>, isa: Isa, threads: usize) {
+    /// Copies `tile` (`[features, width]`) to the tile's samples in the caller's matrix, `y` (`[samples, features]`).
+    pub(super) fn store(&self, tile: &[f32], mut y: ArrayViewMut2<'_, f32>, isa: Isa) {
         let (samples, width) = (self.samples.len(), self.width);
-        if threads > 1 {
-            let left = y.ncols() * (threads / 2) / threads;
-            let (tile_left, tile_right) = tile.split_at(left * width);
-            let (y_left, y_right) = y.split_at(Axis(1), left);
-            return join(
-                || self.share_store(tile_left, y_left, isa, threads / 2),
-                || self.share_store(tile_right, y_right, isa, threads - threads / 2),
-            );
-        }
         if y.strides()[1] == 1 {
             let mut rows = y.rows_mut().into_iter();
             let mut rows: [&mut [f32]; MAX_WIDTH] =

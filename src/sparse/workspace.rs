@@ -12,10 +12,13 @@ pub struct Workspace {
     /// What runs the layers for the batch at hand.
     pub(super) plan: Plan,
     /// For each thread, activations before and after a layer, in a tile or in rows.
-    pub(super) threads: Vec<[Aligned<f32>; 2]>,
+    pub(super) threads: Vec<Buffers>,
     /// Activations of many samples, before and after some layers that share a layout.
     pub(super) between: [Aligned<f32>; 2],
 }
+
+/// Two of a thread's, of which layers read the one and write the other.
+pub(super) type Buffers = [Aligned<f32>; 2];
 
 /// Activations as `[batch, features]`, row-major or feature-major.
 pub(crate) fn matrix(values: &[f32], batch: usize, by_features: bool) -> ArrayView2<'_, f32> {
