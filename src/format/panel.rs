@@ -2,7 +2,7 @@
 //!
 //! The batched product `Y = W·X` with `X` as `[in, samples]` reads one row of `X` for each kept weight. It is fast
 //! when those rows come from the first-level cache, so the columns are cut into panels whose rows of `X` fit there, and
-//! a band of [`BAND_ROWS`] of `W`'s rows is walked for one panel before the next begins. The sums of a band stay in the
+//! a band of up to [`BAND_ROWS`] of `W`'s rows is walked for one panel before the next begins. The sums of a band stay in the
 //! second-level cache meanwhile, and bands need nothing of each other, so threads can share them out.
 //!
 //! Within a panel rows are taken [`PANEL_ROWS`] at a time, and matched so that they share columns: what is loaded of `X` then
@@ -22,7 +22,7 @@ use crate::{Error, Result};
 /// Rows that are walked together: enough independent sums to hide the latency of a multiply-add.
 pub const PANEL_ROWS: usize = 4;
 
-/// Rows of a band; the last one may have fewer.
+/// Rows of a band, at most. All bands of a matrix are about the same, so that threads have the same to do.
 pub const BAND_ROWS: usize = 512;
 
 /// A sparse matrix cut into panels of columns, for batches: 4.5 to 6 bytes per kept weight, the fewer the more columns are shared,
@@ -31,6 +31,8 @@ pub const BAND_ROWS: usize = 512;
 pub struct PanelMatrix {
     shape: (usize, usize),
     width: usize,
+    /// Rows of a band; the last one may have fewer.
+    band_rows: usize,
     /// Of one band after the other, as many in each.
     panels: Vec<Panel>,
     groups: Vec<Group>,
@@ -89,16 +91,19 @@ impl PanelMatrix {
             return Err(Error::value("PanelMatrix::new", "width", "1 to 65536 columns", width));
         }
         let (rows, columns) = matrix.shape();
+        let bands = rows.div_ceil(BAND_ROWS).max(1);
+        let band_rows = rows.div_ceil(bands).max(1).next_multiple_of(PANEL_ROWS);
         let mut packed = Self {
             shape: matrix.shape(),
             width,
-            panels: Vec::with_capacity(rows.div_ceil(BAND_ROWS) * columns.div_ceil(width)),
+            band_rows,
+            panels: Vec::with_capacity(bands * columns.div_ceil(width)),
             groups: Vec::new(),
             columns: Vec::with_capacity(matrix.kept()),
             values: Vec::with_capacity(matrix.kept()),
         };
-        for first in (0..rows).step_by(BAND_ROWS) {
-            packed.push_band(matrix, first..(first + BAND_ROWS).min(rows));
+        for first in (0..rows).step_by(band_rows) {
+            packed.push_band(matrix, first..(first + band_rows).min(rows));
         }
         Ok(packed)
     }
@@ -203,7 +208,7 @@ impl PanelMatrix {
     pub fn to_csr(&self) -> Csr {
         let mut rows = vec![Vec::new(); self.shape.0];
         for (index, panel) in self.panels.iter().enumerate() {
-            let first = index / self.panels_of_band() * BAND_ROWS;
+            let first = index / self.panels_of_band() * self.band_rows;
             let (mut at, mut entry) = (panel.at, panel.entry);
             let mut take = |together: &[u16]| {
                 let column = panel.column + usize::from(self.columns[at]);
@@ -238,7 +243,7 @@ impl PanelMatrix {
 
     /// The rows of some neighbouring bands.
     pub(crate) fn rows_of(&self, bands: Range<usize>) -> Range<usize> {
-        (bands.start * BAND_ROWS).min(self.shape.0)..(bands.end * BAND_ROWS).min(self.shape.0)
+        (bands.start * self.band_rows).min(self.shape.0)..(bands.end * self.band_rows).min(self.shape.0)
     }
 
     pub(crate) fn groups(&self) -> &[Group] {
