@@ -14,6 +14,10 @@ use crate::kernel::{FmaRoof, LoadRoof};
 /// Each sample runs its candidate as often as it takes to fill this time, so that the clock's own cost is nothing.
 const SAMPLE: Duration = Duration::from_micros(500);
 
+/// Calls that warm the caches for a sample, at least, unless they take about this long.
+const WARMING: u32 = 8;
+const LONG: Duration = Duration::from_millis(10);
+
 /// The times of one candidate, in seconds per call, round by round.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timing {
@@ -64,19 +68,29 @@ impl fmt::Display for Ratio {
 
 /// Times candidates in turn, `rounds` times over. Returns one timing a candidate, in their order.
 ///
-/// Each sample begins with as many calls that are not timed: they bring back into the caches what the other candidates
-/// drove out of them. Without them a candidate would be slower the more memory it has, and the more others there are.
-/// Every other round goes backwards: what comes after a candidate that leaves nothing of the others in the caches would still be
-/// slower than what comes before it.
+/// Each sample begins with as many calls that are not timed, and eight at least if those take no more than some milliseconds: they
+/// bring back into the caches what the other candidates drove out of them. Without them a candidate would be slower the more
+/// memory it has, and the more others there are. (Of 10 to 20 MB a last level that others have filled keeps little at first: after
+/// a single call a dense layer of 768×3072 took a quarter longer than after three, and a lookup of 19 MB half as long again as
+/// after eight.)
+/// Every other round goes backwards: who comes after a candidate that leaves nothing of the others in the caches is not always the
+/// same.
 pub fn interleaved(rounds: usize, candidates: &mut [&mut dyn FnMut()]) -> Vec<Timing> {
-    let calls: Vec<u32> = candidates.iter_mut().map(|candidate| calls_to_fill(SAMPLE, candidate)).collect();
+    let calls: Vec<_> = candidates
+        .iter_mut()
+        .map(|candidate| {
+            let calls = calls_to_fill(SAMPLE, candidate);
+            let warming = if calls < WARMING { calls_to_fill(LONG, candidate).min(WARMING) } else { 0 };
+            (warming.max(calls), calls)
+        })
+        .collect();
     let mut timings = vec![Timing { rounds: Vec::new() }; candidates.len()];
     let last = candidates.len().saturating_sub(1);
     for round in 0..rounds.max(1) {
         for place in 0..candidates.len() {
             let index = if round % 2 == 0 { place } else { last - place };
-            let (candidate, calls) = (&mut candidates[index], calls[index]);
-            (0..calls).for_each(|_| candidate());
+            let (candidate, (warming, calls)) = (&mut candidates[index], calls[index]);
+            (0..warming).for_each(|_| candidate());
             let start = Instant::now();
             (0..calls).for_each(|_| candidate());
             timings[index].rounds.push(start.elapsed().as_secs_f64() / f64::from(calls));

@@ -84,8 +84,8 @@ fn measure(case: Case) -> Line {
         let best = heat.best(contender.family()).map_or(f64::INFINITY, |(_, timing)| timing.best());
         if timing.best() <= FAR_BEHIND * best {
             finalists.push(*contender);
-            // A sample is half a millisecond or a call, and as much to warm up.
-            round += 2.0 * timing.best().max(7e-4);
+            // A sample is half a millisecond or a call, and as much to warm up, or some calls of up to a millisecond each.
+            round += 2.0 * timing.best().max(7e-4) + (8.0 * timing.best()).min(1e-2);
         }
     }
     let rounds = (BUDGET / round).clamp(ROUNDS.0, ROUNDS.1);
