@@ -153,6 +153,15 @@ impl Isa {
         }
     }
 
+    /// Whether weights are splat faster by a load each than four by one load and shuffles.
+    ///
+    /// With AVX-512 all shuffles share one of the two ports that multiply. Intel's cores since Golden Cove have a third port for
+    /// short loads instead: there panels take 8 to 20% less time with one vector of samples, and 2% less with four. AMD's
+    /// cores shuffle on both and load on two. (AVX-VNNI came with Golden Cove.)
+    pub(crate) fn splats_by_loads(self) -> bool {
+        self.lanes() == MAX_LANES && !is_amd() && has_third_load_port()
+    }
+
     /// Whether this is AVX-512 of an AMD CPU: what it takes differs from Intel's by more than a factor.
     pub(crate) fn is_amd_avx512(self) -> bool {
         self.lanes() == MAX_LANES && is_amd()
@@ -200,5 +209,16 @@ fn is_amd() -> bool {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn is_amd() -> bool {
+    false
+}
+
+/// Whether this is a core of Intel's since Golden Cove, if Intel made it.
+#[cfg(target_arch = "x86_64")]
+fn has_third_load_port() -> bool {
+    is_x86_feature_detected!("avxvnni")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_third_load_port() -> bool {
     false
 }

@@ -13,14 +13,14 @@
 //! matrix's constructor has checked; what it assumes of the slices, its `run` asserts.
 #![allow(unsafe_code)]
 
-/// A task's loop for a tile of as many vectors `V` as its samples are: one to four.
+/// A task's loop for a tile of as many vectors `V` as its samples are: one to four; with a flag of the task's own, if it has one.
 macro_rules! run_tile {
-    ($task:ident, $V:ident) => {
+    ($task:ident, $V:ident $(, $flag:literal)?) => {
         match $task.samples {
-            n if n == $V::LANES => $task.tile::<$V, 1>(),
-            n if n == 2 * $V::LANES => $task.tile::<$V, 2>(),
-            n if n == 3 * $V::LANES => $task.tile::<$V, 3>(),
-            n if n == 4 * $V::LANES => $task.tile::<$V, 4>(),
+            n if n == $V::LANES => $task.tile::<$V, 1 $(, $flag)?>(),
+            n if n == 2 * $V::LANES => $task.tile::<$V, 2 $(, $flag)?>(),
+            n if n == 3 * $V::LANES => $task.tile::<$V, 3 $(, $flag)?>(),
+            n if n == 4 * $V::LANES => $task.tile::<$V, 4 $(, $flag)?>(),
             n => unreachable!("{n} samples are no tile of {} lanes", $V::LANES),
         }
     };

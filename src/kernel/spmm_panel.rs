@@ -18,6 +18,8 @@ pub(crate) struct SpmmPanel<'a> {
     pub(crate) activation: Activation,
     /// Samples of the tile: one to four times the lanes of the instruction set.
     pub(crate) samples: usize,
+    /// Whether each weight is splat by a load of its own, or four by one load and shuffles.
+    pub(crate) splat_by_loads: bool,
     /// `[features, samples]`, for the columns of those panels.
     pub(crate) x: &'a [f32],
     /// `[rows of the band, samples]`: sums, between the first panel and the last.
@@ -39,7 +41,12 @@ impl Task for SpmmPanel<'_> {
         assert_eq!(self.y.len(), rows * self.samples, "y is [rows, samples]");
         // SAFETY: the caller promises the instruction set; the slices have just been measured against `samples`,
         // and `N` vectors are what `samples` is in each arm.
-        unsafe { run_tile!(self, V) }
+        unsafe {
+            match self.splat_by_loads {
+                true => run_tile!(self, V, true),
+                false => run_tile!(self, V, false),
+            }
+        }
     }
 }
 
@@ -48,7 +55,7 @@ impl SpmmPanel<'_> {
     /// The CPU has the instruction set of `V`, `samples` is `N` vectors, and the slices have the lengths that `run`
     /// asserts.
     #[inline(always)]
-    unsafe fn tile<V: Vector, const N: usize>(self) {
+    unsafe fn tile<V: Vector, const N: usize, const BY_LOADS: bool>(self) {
         let Self { matrix, band, panels, bias, activation, x, y, .. } = self;
         let origin = matrix.columns_of(panels.clone()).start;
         let far = matrix.values().len() >= FAR;
@@ -91,7 +98,7 @@ impl SpmmPanel<'_> {
                         (at, entry) = (at + 1, entry + PANEL_ROWS);
                     }
                     for _ in 0..group.pairs {
-                        let [a, b, c, d] = V::splat_four(matrix.values(), entry);
+                        let [a, b, c, d] = splat_four::<V, BY_LOADS>(matrix.values(), entry);
                         let columns = [at, at + 1].map(|at| V::read(matrix.columns(), at) as usize);
                         let (first, second) = sums.split_at_mut(2);
                         multiply_both([a, b], x, columns[0], first);
@@ -100,7 +107,7 @@ impl SpmmPanel<'_> {
                     }
                     for _ in 0..group.singles {
                         let columns = V::read_four(matrix.columns(), at);
-                        let weights = V::splat_four(matrix.values(), entry);
+                        let weights = splat_four::<V, BY_LOADS>(matrix.values(), entry);
                         for (offset, (weight, sums)) in weights.into_iter().zip(&mut sums).enumerate() {
                             let column = (columns >> (16 * offset)) as usize & 0xFFFF;
                             multiply(weight, x, column, sums);
@@ -126,6 +133,23 @@ impl SpmmPanel<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// A splat of each of `values[at..at + 4]`.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`, and the four lie in `values`.
+#[inline(always)]
+unsafe fn splat_four<V: Vector, const BY_LOADS: bool>(values: &[f32], at: usize) -> [V; 4] {
+    // SAFETY: the caller's promises.
+    unsafe {
+        if BY_LOADS {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|offset| V::read(values, at + offset));
+            [V::splat(a), V::splat(b), V::splat(c), V::splat(d)]
+        } else {
+            V::splat_four(values, at)
         }
     }
 }

@@ -143,7 +143,8 @@ impl SparseLinear {
             let rows = matrix.rows_of(band..band + 1);
             let (y, after) = rest.split_at_mut(rows.len() * samples);
             let (bias, panels) = (&self.bias_slice()[rows.clone()], panels.clone());
-            self.isa().run(SpmmPanel { matrix, band, panels, bias, activation, samples, x, y: &mut *y });
+            let (splat_by_loads, y) = (self.isa().splats_by_loads(), &mut *y);
+            self.isa().run(SpmmPanel { matrix, band, panels, bias, activation, samples, splat_by_loads, x, y });
             if complete && !is_fused(activation) && activation != Activation::Softmax {
                 let features = rows.len();
                 self.isa().run(Activate { activation, values: y, features, by_features: true });
