@@ -141,11 +141,15 @@ impl LookupWork {
         let order = order(matrix, lanes);
         let chunks = order.len().div_ceil(lanes);
         let apart = chunks.div_ceil(SOME_CHUNKS).max(1);
-        let all = chunks as f64 / chunks.div_ceil(apart) as f64;
+        // Steps go with the longest row of a chunk, which in sorted ones falls from the first to the last.
+        let longest = |rows: &[u32]| rows.iter().map(|&row| entries(matrix, row).len()).max().unwrap_or(0);
+        let all: usize = order.chunks(lanes).map(longest).sum();
+        let some: usize = order.chunks(lanes).step_by(apart).map(longest).sum();
+        let for_all = all as f64 / some.max(1) as f64;
         let judged = |window| {
             let some = order.chunks(lanes).step_by(apart);
             let steps: usize = some.map(|rows| walk(matrix, rows, window, |_, _, _| {})).sum();
-            Self { window, steps: all * steps as f64 }
+            Self { window, steps: for_all * steps as f64 }
         };
         windows(lanes).map(judged).collect()
     }
