@@ -100,8 +100,8 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
             let work = layer.lookups[usize::from(batch > 1)];
             let (call, chunk) = by_cpu(isa, [(60.0, 4.0), (120.0, 12.0), (80.0, 8.0), (f64::INFINITY, 0.0)]);
             // A sample by itself where they do not share lookups.
-            let together = isa.lookup_samples();
-            let groups = batch.div_ceil(together);
+            let groups = batch.div_ceil(isa.lookup_samples());
+            let together = batch.div_ceil(groups);
             let rest = batch - (groups - 1) * together;
             let steps =
                 (groups - 1) as f64 * lookup_steps(work, together, isa) + lookup_steps(work, rest, isa);
@@ -170,19 +170,19 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
             let tiles = batch.div_ceil(lanes * isa.tile_vectors()) as f64;
             let width = panel_width((layer.out, layer.inputs), layer.loads * kept, isa, batch <= lanes);
             let sums = (layer.out.div_ceil(4) * layer.inputs.div_ceil(width)) as f64 * vectors;
-            let far = tiles * beyond(kept, 1e5);
             // `multiply`: the least that a vector takes, when the loads are shared.
-            let [call, weight, vector, load, multiply, sum, far_weight] = by_cpu(
+            let [call, weight, vector, load, multiply, sum, far, farther] = by_cpu(
                 isa,
                 [
-                    [136.0, 0.133, 0.055, 0.12, 0.115, 0.48, 0.043],
-                    [320.0, 0.13, 0.157, 0.31, 0.0, 3.2, 0.18],
-                    [300.0, 0.21, 0.11, 0.27, 0.0, 2.9, 0.055],
-                    [400.0, 0.73, 0.0, 0.78, 0.0, 0.0, 0.07],
+                    [60.0, 0.1, 0.055, 0.077, 0.095, 2.7, 0.056, 0.09],
+                    [320.0, 0.13, 0.157, 0.31, 0.0, 3.2, 0.18, 0.0],
+                    [300.0, 0.21, 0.11, 0.27, 0.0, 2.9, 0.055, 0.0],
+                    [400.0, 0.73, 0.0, 0.78, 0.0, 0.0, 0.07, 0.0],
                 ],
             );
             let products = kept * vectors * (vector + load * layer.loads).max(multiply);
-            call + weight * kept * tiles + products + sum * sums + far_weight * far
+            let away = tiles * (far * beyond(kept, 1e5) + farther * beyond(kept, 2.5e6));
+            call + weight * kept * tiles + products + sum * sums + away
         }
         Format::Dense => {
             let (inputs, weights) = (layer.inputs as f64, out * layer.inputs as f64);
@@ -206,12 +206,15 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                     call + weight * slower * weights + row * out + dot(far_each, far)
                 }
                 2..FEW_SAMPLES => {
-                    let far = [beyond(weights, 1.5e5), beyond(weights, 2e6)];
-                    let (call, each, far_each) = if amd {
-                        (96.0, [0.016, 0.0074, 0.22], [0.023, 0.14])
+                    // There faer takes four samples at a time.
+                    let taken = if amd { batch.next_multiple_of(4) } else { batch } as f64;
+                    let multiply = multiply / samples * taken;
+                    let (call, each, from, far_each) = if amd {
+                        (96.0, [0.0, 0.0085, 0.02], 4.5e6, [0.006, 0.15])
                     } else {
-                        (165.0, [0.034, 0.02, 0.35], [0.125, 0.4])
+                        (165.0, [0.034, 0.02, 0.35], 2e6, [0.125, 0.4])
                     };
+                    let far = [beyond(weights, 1.5e5), beyond(weights, from)];
                     call + dot(each, [weights, multiply, activations]) + dot(far_each, far)
                 }
                 // What it multiplies, faer packs, unless there is too little to gain by it.
@@ -242,7 +245,7 @@ fn lookup_steps(LookupWork { window, steps }: LookupWork, samples: usize, isa: I
     let (step, weight, lookup) = by_cpu(
         isa,
         [
-            ([0.42, 0.6, 0.3], 0.0, [0.263, 0.41, 0.9]),
+            ([0.42, 0.6, 0.3], 0.08, [0.183, 0.33, 0.82]),
             ([0.55, 0.8, 1.0], 0.25, [0.4, 0.9, 2.0]),
             ([0.55, 0.8, 1.0], 0.2, [0.8, 1.6, 3.2]),
             ([0.0; 3], 0.0, [0.0; 3]),
