@@ -2,15 +2,18 @@
 //!
 //! For each format, a sum of counts that can be told from the mask, times nanoseconds. Those are fitted to single layers between
 //! 8×8 and 4096×4096 of some thousand shapes, densities, patterns, batches up to 260 and both layouts, all formats in turn on one
-//! thread, for each instruction set by itself, and on two servers: an Ice Lake of 2.8 GHz, shared and noisy (the logarithm of measured over
-//! fitted has a standard deviation of 0.12 for gathers to 0.35 for N:M), and for AVX-512 of AMD a Zen 5 of 3.9 GHz
-//! (0.11 for gathers to 0.31 for CSR). Some were then set by hand: of the latter what panels take at least for each vector, the ways into
-//! rows and tiles, and dense products of many samples; of the former all by a few percent for the fits' bias, the ways, N:M, CSR's constant, panels
-//! of AVX-512, and what dense weights take from far away. These servers' faer always multiplies with AVX-512; for CPUs that have
-//! not, its multiply-adds are taken to be as much slower as vectors are shorter.
+//! thread, on three servers. Each has its own constants for AVX-512, those of AVX2 and of portable code are the first one's:
 //!
-//! The steps of lookups are newer than these fits: on AMD from single layers timed by hand, elsewhere counted from ports and loads,
-//! and not measured.
+//! - an Ice Lake of 2.8 GHz, shared and noisy (the logarithm of measured over fitted has a standard deviation of 0.12 for gathers to
+//!   0.35 for N:M). Set by hand: all by a few percent for the fits' bias, the ways, N:M, CSR's constant, panels of AVX-512, and what
+//!   dense weights take from far away. The steps of lookups are newer than the fit: counted from ports and loads, not measured.
+//! - for AMD a Zen 5 of 3.9 GHz (0.11 for gathers to 0.31 for CSR). Set by hand: what panels take at least for each vector, the ways
+//!   into rows and tiles, dense products of many samples; lookups from layers timed by hand.
+//! - for Intel's cores since Golden Cove a Granite Rapids of 4.0 GHz (0.13 for short dense rows to 0.43 for blocks of 32). Set by hand:
+//!   the way into rows, what panels take at least, and lookups, from 30 layers with each window (0.11 for one sample).
+//!
+//! These servers' faer always multiplies with AVX-512; for CPUs that have not, its multiply-adds are taken to be as much slower as
+//! vectors are shorter.
 
 use super::{Format, Layout};
 use crate::Isa;
@@ -40,10 +43,11 @@ pub(super) fn way(layout: Layout, features: usize, batch: usize, isa: Isa) -> f6
     let nanoseconds = match layout {
         Layout::Rows if batch == 1 => 0.05 * features,
         // The callers' layout is not known here: row-major ones are half as far away, feature-major ones half as far again.
-        Layout::Rows => by_cpu(isa, [0.17, 0.4, 0.4, 0.4]) * features * samples,
+        Layout::Rows => by_cpu(isa, [0.17, 0.17, 0.4, 0.4, 0.4]) * features * samples,
         Layout::Tiles => {
             let lanes = batch.next_multiple_of(isa.lanes()) as f64;
-            let (lane, sample) = by_cpu(isa, [(0.05, 1.4), (0.17, 5.0), (0.25, 5.0), (0.7, 5.0)]);
+            let (lane, sample) =
+                by_cpu(isa, [(0.05, 1.4), (0.088, 0.0), (0.17, 5.0), (0.25, 5.0), (0.7, 5.0)]);
             lane * features * lanes + sample * samples
         }
         Layout::Batch => 0.0,
@@ -51,14 +55,20 @@ pub(super) fn way(layout: Layout, features: usize, batch: usize, isa: Isa) -> f6
     1e-9 * nanoseconds
 }
 
-/// The one of AVX-512 on AMD and elsewhere, AVX2 and portable code.
-fn by_cpu<T>(isa: Isa, [amd, avx512, avx2, portable]: [T; 4]) -> T {
+/// The one of AVX-512 on AMD, on Intel since Golden Cove and elsewhere, of AVX2 and of portable code.
+fn by_cpu<T>(isa: Isa, [amd, golden_cove, avx512, avx2, portable]: [T; 5]) -> T {
     match isa.lanes() {
         _ if isa == Isa::portable() => portable,
         _ if isa.is_amd_avx512() => amd,
+        _ if isa.is_golden_cove_avx512() => golden_cove,
         8 => avx2,
         _ => avx512,
     }
+}
+
+/// The one of faer on these CPUs if layers run with AVX-512, and elsewhere.
+fn of_faer<T: Copy>(isa: Isa, [amd, golden_cove, others]: [T; 3]) -> T {
+    by_cpu(isa, [amd, golden_cove, others, others, others])
 }
 
 /// The nanoseconds of some counts.
@@ -89,6 +99,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                 isa,
                 [
                     [45.0, 0.95, 0.13, 0.32, 0.0],
+                    [46.0, 1.48, 0.07, 0.29, 0.06],
                     [200.0, 2.2, 0.3, 0.55, 0.05],
                     [200.0, 2.2, 0.3, 0.55, 0.07],
                     [200.0, 2.2, 0.3, 0.8, 0.14],
@@ -98,7 +109,8 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
         }
         Format::Lookup => {
             let work = layer.lookups[usize::from(batch > 1)];
-            let (call, chunk) = by_cpu(isa, [(60.0, 4.0), (120.0, 12.0), (80.0, 8.0), (f64::INFINITY, 0.0)]);
+            let (call, chunk) =
+                by_cpu(isa, [(60.0, 4.0), (60.0, 6.0), (120.0, 12.0), (80.0, 8.0), (f64::INFINITY, 0.0)]);
             // A sample by itself where they do not share lookups.
             let groups = batch.div_ceil(isa.lookup_samples());
             let together = batch.div_ceil(groups);
@@ -114,6 +126,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                 isa,
                 [
                     (65.0, [0.165, 2.3], [0.21, 0.8, 0.019, 0.009]),
+                    (91.0, [0.29, 2.0], [0.35, 0.93, 0.0125, 0.2]),
                     (190.0, [0.25, 4.6], [0.6, 0.0, 0.06, 0.08]),
                     (190.0, [0.4, 4.6], [0.4, 0.0, 0.06, 0.08]),
                     (f64::INFINITY, [0.0; 2], [0.0; 4]),
@@ -133,34 +146,52 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                 match blocks.rows {
                     4 => [
                         [0.029, 0.0065, 0.0425],
+                        [0.031, 0.0037, 0.05],
                         [0.125, 0.0, 0.108],
                         [0.164, 0.1, 0.058],
                         [0.18, 0.03, 0.12],
                     ],
-                    8 => [[0.026, 0.011, 0.0195], [0.097, 0.0, 0.066], [0.096, 0.09, 0.037], [0.2, 0.1, 0.1]],
+                    8 => [
+                        [0.026, 0.011, 0.0195],
+                        [0.022, 0.027, 0.024],
+                        [0.097, 0.0, 0.066],
+                        [0.096, 0.09, 0.037],
+                        [0.2, 0.1, 0.1],
+                    ],
                     16 => [
                         [0.0275, 0.0155, 0.007],
+                        [0.029, 0.0035, 0.016],
                         [0.071, 0.01, 0.049],
                         [0.082, 0.06, 0.029],
                         [0.13, 0.03, 0.1],
                     ],
                     _ => [
                         [0.029, 0.0215, 0.003],
+                        [0.021, 0.026, 0.0125],
                         [0.032, 0.04, 0.058],
                         [0.067, 0.05, 0.024],
                         [0.16, 0.0, 0.065],
                     ],
                 },
             );
-            let (call, end) = by_cpu(isa, [(70.0, 1.8), (150.0, 18.0), (150.0, 18.0), (150.0, 18.0)]);
+            let (call, end) =
+                by_cpu(isa, [(70.0, 1.8), (85.0, 3.5), (150.0, 18.0), (150.0, 18.0), (150.0, 18.0)]);
             groups * (load * places + far * beyond(places, 1e5))
                 + samples * (splat * places + end * out / blocks.rows as f64)
                 + call
         }
         Format::FanIn => {
             let Some(fan_in) = layer.fan_in else { return f64::INFINITY };
-            let (call, gather, chunk) =
-                by_cpu(isa, [(60.0, 0.235, 4.6), (125.0, 0.61, 5.5), (125.0, 1.15, 5.5), (125.0, 1.47, 5.5)]);
+            let (call, gather, chunk) = by_cpu(
+                isa,
+                [
+                    (60.0, 0.235, 4.6),
+                    (66.0, 0.176, 2.6),
+                    (125.0, 0.61, 5.5),
+                    (125.0, 1.15, 5.5),
+                    (125.0, 1.47, 5.5),
+                ],
+            );
             samples * chunks * (gather * (lanes * fan_in) as f64 + chunk) + call
         }
         Format::Panel => {
@@ -175,6 +206,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                 isa,
                 [
                     [60.0, 0.1, 0.055, 0.077, 0.095, 2.7, 0.056, 0.09],
+                    [114.0, 0.122, 0.1, 0.166, 0.13, 3.4, 0.047, 0.173],
                     [320.0, 0.13, 0.157, 0.31, 0.0, 3.2, 0.18, 0.0],
                     [300.0, 0.21, 0.11, 0.27, 0.0, 2.9, 0.055, 0.0],
                     [400.0, 0.73, 0.0, 0.78, 0.0, 0.0, 0.07, 0.0],
@@ -187,44 +219,54 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
         Format::Dense => {
             let (inputs, weights) = (layer.inputs as f64, out * layer.inputs as f64);
             let activations = samples * (inputs + out);
-            let multiply = by_cpu(isa, [1.0, 1.0, 2.0, 2.6]) * samples * weights;
+            let multiply = by_cpu(isa, [1.0, 1.0, 1.0, 2.0, 2.6]) * samples * weights;
             // A single sample waits for its weights rather than for their multiplication.
-            let slower = by_cpu(isa, [1.0, 1.0, 1.0, 1.7]);
-            let amd = isa.is_amd_avx512();
+            let slower = by_cpu(isa, [1.0, 1.0, 1.0, 1.0, 1.7]);
             match batch {
                 1 if by_columns((layer.out, layer.inputs)) => {
-                    let [call, weight, row] = if amd { [115.0, 0.0525, 0.0] } else { [135.0, 0.12, 0.06] };
+                    let [call, weight, row] =
+                        of_faer(isa, [[115.0, 0.0525, 0.0], [90.0, 0.063, 0.0], [135.0, 0.12, 0.06]]);
                     call + weight * slower * weights + row * out
                 }
                 1 => {
                     let far = [beyond(weights, 1.5e5), beyond(weights, 1.2e6)];
-                    let (call, weight, row, far_each) = if amd {
-                        (70.0, 0.045, 0.7, [0.006, 0.0445])
-                    } else {
-                        (135.0, 0.085, 2.3, [0.045, 0.25])
-                    };
-                    call + weight * slower * weights + row * out + dot(far_each, far)
+                    let [call, weight, row, far_each, farther_each] = of_faer(
+                        isa,
+                        [
+                            [70.0, 0.045, 0.7, 0.006, 0.0445],
+                            [85.0, 0.059, 0.5, 0.0215, 0.126],
+                            [135.0, 0.085, 2.3, 0.045, 0.25],
+                        ],
+                    );
+                    call + weight * slower * weights + row * out + dot([far_each, farther_each], far)
                 }
                 2..FEW_SAMPLES => {
-                    // There faer takes four samples at a time.
-                    let taken = if amd { batch.next_multiple_of(4) } else { batch } as f64;
+                    // There AMD's faer takes four samples at a time.
+                    let taken = if isa.is_amd_avx512() { batch.next_multiple_of(4) } else { batch } as f64;
                     let multiply = multiply / samples * taken;
-                    let (call, each, from, far_each) = if amd {
-                        (96.0, [0.0, 0.0085, 0.02], 4.5e6, [0.006, 0.15])
-                    } else {
-                        (165.0, [0.034, 0.02, 0.35], 2e6, [0.125, 0.4])
-                    };
+                    let [call, weight, each, activation, from, far_each, farther_each] = of_faer(
+                        isa,
+                        [
+                            [96.0, 0.0, 0.0085, 0.02, 4.5e6, 0.006, 0.15],
+                            [116.0, 0.0154, 0.015, 0.27, 2e6, 0.08, 0.106],
+                            [165.0, 0.034, 0.02, 0.35, 2e6, 0.125, 0.4],
+                        ],
+                    );
                     let far = [beyond(weights, 1.5e5), beyond(weights, from)];
-                    call + dot(each, [weights, multiply, activations]) + dot(far_each, far)
+                    call + dot([weight, each, activation], [weights, multiply, activations])
+                        + dot([far_each, farther_each], far)
                 }
                 // What it multiplies, faer packs, unless there is too little to gain by it.
                 _ => {
                     let packed = weights / (1.0 + samples / 64.0);
-                    let (call, each) = if amd {
-                        (162.0, [0.0085, 0.08, 0.02, 0.087, 0.0])
-                    } else {
-                        (190.0, [0.0155, 0.107, 0.32, 0.2, 4.2])
-                    };
+                    let [call, each @ ..] = of_faer(
+                        isa,
+                        [
+                            [162.0, 0.0085, 0.08, 0.02, 0.087, 0.0],
+                            [250.0, 0.012, 0.113, 0.176, 0.11, 1.3],
+                            [190.0, 0.0155, 0.107, 0.32, 0.2, 4.2],
+                        ],
+                    );
                     call + dot(each, [multiply, packed, beyond(weights, 1.5e5), activations, out])
                 }
             }
@@ -246,6 +288,7 @@ fn lookup_steps(LookupWork { window, steps }: LookupWork, samples: usize, isa: I
         isa,
         [
             ([0.42, 0.6, 0.3], 0.08, [0.183, 0.33, 0.82]),
+            ([0.41, 0.45, 0.5], 0.28, [0.24, 0.57, 1.4]),
             ([0.55, 0.8, 1.0], 0.25, [0.4, 0.9, 2.0]),
             ([0.55, 0.8, 1.0], 0.2, [0.8, 1.6, 3.2]),
             ([0.0; 3], 0.0, [0.0; 3]),
@@ -259,6 +302,7 @@ fn lookup_steps(LookupWork { window, steps }: LookupWork, samples: usize, isa: I
         isa,
         [
             (0.005, [(0.6, 1.2, 0.0036), (2.0, 6.0, 0.0036), (10.0, 22.0, 0.009)]),
+            (0.006, [(1.3, 2.2, 0.0105), (2.2, 3.2, 0.013), (3.2, 5.0, 0.0055)]),
             (0.008, [(0.7, 1.5, 0.009), (2.0, 6.0, 0.01), (6.0, 12.0, 0.015)]),
             (0.008, [(0.7, 1.5, 0.009), (2.0, 6.0, 0.01), (6.0, 12.0, 0.015)]),
             (0.0, [(0.0, 1.0, 0.0); 3]),
@@ -311,8 +355,8 @@ pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa, a
     let [few, fewer] = by_cpu(
         isa,
         match alone {
-            true => [[16.0, 4.0], [16.0, 4.0], [8.0, 4.0], [8.0, 4.0]],
-            false => [[6.0, 3.0], [8.0, 4.0], [8.0, 4.0], [8.0, 4.0]],
+            true => [[16.0, 4.0], [64.0, 20.0], [16.0, 4.0], [8.0, 4.0], [8.0, 4.0]],
+            false => [[6.0, 3.0], [8.0, 4.0], [8.0, 4.0], [8.0, 4.0], [8.0, 4.0]],
         },
     );
     let loads = width as f64 * loads / (out * inputs) as f64;

@@ -144,7 +144,17 @@ impl SparseLinear {
             let (y, after) = rest.split_at_mut(rows.len() * samples);
             let (bias, panels) = (&self.bias_slice()[rows.clone()], panels.clone());
             let (splat_by_loads, y) = (self.isa().splats_by_loads(), &mut *y);
-            self.isa().run(SpmmPanel { matrix, band, panels, bias, activation, samples, splat_by_loads, x, y });
+            self.isa().run(SpmmPanel {
+                matrix,
+                band,
+                panels,
+                bias,
+                activation,
+                samples,
+                splat_by_loads,
+                x,
+                y,
+            });
             if complete && !is_fused(activation) && activation != Activation::Softmax {
                 let features = rows.len();
                 self.isa().run(Activate { activation, values: y, features, by_features: true });
