@@ -9,7 +9,7 @@
 //!   dense weights take from far away. The steps of lookups are newer than the fit: counted from ports and loads, not measured.
 //! - for AMD a Zen 5 of 3.9 GHz (0.11 for gathers to 0.31 for CSR). Set by hand: what panels take at least for each vector, the ways
 //!   into rows and tiles, dense products of many samples; lookups from layers timed by hand.
-//! - for Intel's cores since Golden Cove a Granite Rapids of 4.0 GHz (0.13 for short dense rows to 0.43 for blocks of 32). Set by hand:
+//! - for Intel's cores since Golden Cove a Granite Rapids of 4.0 GHz (0.12 for a dense sample to 0.39 for blocks of 16). Set by hand:
 //!   the way into rows, what panels take at least, and lookups, from 30 layers with each window (0.11 for one sample).
 //!
 //! These servers' faer always multiplies with AVX-512; for CPUs that have not, its multiply-adds are taken to be as much slower as
@@ -91,6 +91,8 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
     let chunks = layer.out.div_ceil(lanes) as f64;
     // Samples that share a pass over the weights of formats for rows.
     let groups = batch.div_ceil(isa.row_samples()) as f64;
+    // Weights that the second-level cache keeps from one pass to the next, about, if nothing but values is large.
+    let near = by_cpu(isa, [1e5, 4e5, 1e5, 1e5, 1e5]);
     let nanoseconds = match format {
         Format::Csr => {
             // Of short rows the sum of a vector's lanes, and the branches, are the better part.
@@ -126,7 +128,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                 isa,
                 [
                     (65.0, [0.165, 2.3], [0.21, 0.8, 0.019, 0.009]),
-                    (91.0, [0.29, 2.0], [0.35, 0.93, 0.0125, 0.2]),
+                    (85.0, [0.277, 2.1], [0.39, 1.1, 0.157, 0.0]),
                     (190.0, [0.25, 4.6], [0.6, 0.0, 0.06, 0.08]),
                     (190.0, [0.4, 4.6], [0.4, 0.0, 0.06, 0.08]),
                     (f64::INFINITY, [0.0; 2], [0.0; 4]),
@@ -134,7 +136,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
             );
             // Rows that do not fill a block wait for their own sums.
             let alone = (layer.out.div_ceil(lanes) % NM_BLOCK) as f64 / chunks.max(1.0);
-            let bytes = [slots, alone * slots, beyond(weights, 1e5), beyond(weights, 6e5)];
+            let bytes = [slots, alone * slots, beyond(weights, near), beyond(weights, 6e5)];
             call + samples * dot(for_sample, [slots, chunks]) + groups * dot(for_group, bytes)
         }
         Format::Block => {
@@ -146,28 +148,28 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                 match blocks.rows {
                     4 => [
                         [0.029, 0.0065, 0.0425],
-                        [0.031, 0.0037, 0.05],
+                        [0.028, 0.037, 0.048],
                         [0.125, 0.0, 0.108],
                         [0.164, 0.1, 0.058],
                         [0.18, 0.03, 0.12],
                     ],
                     8 => [
                         [0.026, 0.011, 0.0195],
-                        [0.022, 0.027, 0.024],
+                        [0.024, 0.096, 0.026],
                         [0.097, 0.0, 0.066],
                         [0.096, 0.09, 0.037],
                         [0.2, 0.1, 0.1],
                     ],
                     16 => [
                         [0.0275, 0.0155, 0.007],
-                        [0.029, 0.0035, 0.016],
+                        [0.029, 0.147, 0.015],
                         [0.071, 0.01, 0.049],
                         [0.082, 0.06, 0.029],
                         [0.13, 0.03, 0.1],
                     ],
                     _ => [
                         [0.029, 0.0215, 0.003],
-                        [0.021, 0.026, 0.0125],
+                        [0.023, 0.138, 0.008],
                         [0.032, 0.04, 0.058],
                         [0.067, 0.05, 0.024],
                         [0.16, 0.0, 0.065],
@@ -175,8 +177,8 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                 },
             );
             let (call, end) =
-                by_cpu(isa, [(70.0, 1.8), (85.0, 3.5), (150.0, 18.0), (150.0, 18.0), (150.0, 18.0)]);
-            groups * (load * places + far * beyond(places, 1e5))
+                by_cpu(isa, [(70.0, 1.8), (77.0, 3.7), (150.0, 18.0), (150.0, 18.0), (150.0, 18.0)]);
+            groups * (load * places + far * beyond(places, near))
                 + samples * (splat * places + end * out / blocks.rows as f64)
                 + call
         }
@@ -220,6 +222,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
             let (inputs, weights) = (layer.inputs as f64, out * layer.inputs as f64);
             let activations = samples * (inputs + out);
             let multiply = by_cpu(isa, [1.0, 1.0, 1.0, 2.0, 2.6]) * samples * weights;
+            let near = of_faer(isa, [1.5e5, 4e5, 1.5e5]);
             // A single sample waits for its weights rather than for their multiplication.
             let slower = by_cpu(isa, [1.0, 1.0, 1.0, 1.0, 1.7]);
             match batch {
@@ -229,30 +232,31 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                     call + weight * slower * weights + row * out
                 }
                 1 => {
-                    let far = [beyond(weights, 1.5e5), beyond(weights, 1.2e6)];
+                    let far = [beyond(weights, near), beyond(weights, 1.2e6)];
                     let [call, weight, row, far_each, farther_each] = of_faer(
                         isa,
                         [
                             [70.0, 0.045, 0.7, 0.006, 0.0445],
-                            [85.0, 0.059, 0.5, 0.0215, 0.126],
+                            [74.0, 0.058, 0.45, 0.106, 0.0],
                             [135.0, 0.085, 2.3, 0.045, 0.25],
                         ],
                     );
                     call + weight * slower * weights + row * out + dot([far_each, farther_each], far)
                 }
                 2..FEW_SAMPLES => {
-                    // There AMD's faer takes four samples at a time.
-                    let taken = if isa.is_amd_avx512() { batch.next_multiple_of(4) } else { batch } as f64;
+                    // There faer takes four samples at a time; what an Ice Lake takes was fitted without.
+                    let taken =
+                        of_faer(isa, [batch.next_multiple_of(4), batch.next_multiple_of(4), batch]) as f64;
                     let multiply = multiply / samples * taken;
                     let [call, weight, each, activation, from, far_each, farther_each] = of_faer(
                         isa,
                         [
                             [96.0, 0.0, 0.0085, 0.02, 4.5e6, 0.006, 0.15],
-                            [116.0, 0.0154, 0.015, 0.27, 2e6, 0.08, 0.106],
+                            [107.0, 0.0, 0.0148, 0.256, 2e6, 0.148, 0.0],
                             [165.0, 0.034, 0.02, 0.35, 2e6, 0.125, 0.4],
                         ],
                     );
-                    let far = [beyond(weights, 1.5e5), beyond(weights, from)];
+                    let far = [beyond(weights, near), beyond(weights, from)];
                     call + dot([weight, each, activation], [weights, multiply, activations])
                         + dot([far_each, farther_each], far)
                 }
@@ -263,11 +267,11 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                         isa,
                         [
                             [162.0, 0.0085, 0.08, 0.02, 0.087, 0.0],
-                            [250.0, 0.012, 0.113, 0.176, 0.11, 1.3],
+                            [265.0, 0.0124, 0.14, 0.195, 0.106, 0.8],
                             [190.0, 0.0155, 0.107, 0.32, 0.2, 4.2],
                         ],
                     );
-                    call + dot(each, [multiply, packed, beyond(weights, 1.5e5), activations, out])
+                    call + dot(each, [multiply, packed, beyond(weights, near), activations, out])
                 }
             }
         }
