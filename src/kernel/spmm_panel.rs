@@ -194,3 +194,56 @@ pub(super) unsafe fn multiply<V: Vector, const N: usize>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::format::CsrMatrix;
+    use crate::{Isa, Mask};
+
+    /// A CPU takes one of the two ways, so that no test through the public interface sees both.
+    #[test]
+    fn weights_are_splat_either_way_to_the_same_bits() {
+        // Dense enough for columns that four rows and two rows share, and rows that do not fill their last group.
+        let (rows, columns) = (67, 90);
+        let weight = Array2::from_shape_fn((rows, columns), |(i, j)| ((31 * i + 7 * j) as f32).sin());
+        let mask = Mask::random((rows, columns), 0.6, 1).unwrap();
+        let csr = CsrMatrix::new(mask.apply(weight.view()).unwrap()).unwrap();
+        let matrix = PanelMatrix::new(&csr, 40).unwrap();
+        let bias: Vec<f32> = (0..rows).map(|row| (row as f32).cos()).collect();
+        for isa in Isa::available() {
+            for samples in (1..=isa.tile_vectors()).map(|vectors| vectors * isa.lanes()) {
+                let x: Vec<f32> = (0..columns * samples).map(|at| (at as f32).sin()).collect();
+                let [by_loads, by_shuffles] = [true, false].map(|splat_by_loads| {
+                    let mut y = vec![0.0; rows * samples];
+                    isa.run(SpmmPanel {
+                        matrix: &matrix,
+                        band: 0,
+                        panels: 0..matrix.panels_of_band(),
+                        bias: &bias,
+                        activation: Activation::Relu,
+                        samples,
+                        splat_by_loads,
+                        x: &x,
+                        y: &mut y,
+                    });
+                    y
+                });
+                assert_eq!(by_loads, by_shuffles, "{isa}, {samples} samples");
+                // And against sums in f64: γ₄₀·Σ|w||x| of some 36 products below 1 is below 1e-4.
+                for (row, y) in by_loads.chunks_exact(samples).enumerate() {
+                    for (sample, &y) in y.iter().enumerate() {
+                        let entries = csr.csr().outer_view(row).unwrap();
+                        let products = entries.iter().map(|(column, &weight)| {
+                            f64::from(weight) * f64::from(x[column * samples + sample])
+                        });
+                        let expected = (f64::from(bias[row]) + products.sum::<f64>()).max(0.0);
+                        assert!((f64::from(y) - expected).abs() < 1e-4, "{isa}: {y} for {expected}");
+                    }
+                }
+            }
+        }
+    }
+}
