@@ -9,7 +9,7 @@
 //!   dense weights take from far away. The steps of lookups are newer than the fit: counted from ports and loads, not measured.
 //! - for AMD a Zen 5 of 3.9 GHz (0.11 for gathers to 0.31 for CSR). Set by hand: what panels take at least for each vector, the ways
 //!   into rows and tiles, dense products of many samples; lookups from layers timed by hand.
-//! - for Intel's cores since Golden Cove a Granite Rapids of 4.0 GHz (0.12 for a dense sample to 0.39 for blocks of 16). Set by hand:
+//! - for Intel's cores since Golden Cove a Granite Rapids, by its caches, of 4.0 GHz (0.12 for a dense sample to 0.39 for blocks of 16). Set by hand:
 //!   the way into rows, what panels take at least, and lookups, from 30 layers with each window (0.11 for one sample).
 //!
 //! These servers' faer always multiplies with AVX-512; for CPUs that have not, its multiply-adds are taken to be as much slower as
@@ -360,7 +360,7 @@ pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa, a
         isa,
         match alone {
             true => [[16.0, 4.0], [64.0, 20.0], [16.0, 4.0], [8.0, 4.0], [8.0, 4.0]],
-            false => [[6.0, 3.0], [8.0, 4.0], [8.0, 4.0], [8.0, 4.0], [8.0, 4.0]],
+            false => [[6.0, 3.0], [5.5, 3.0], [8.0, 4.0], [8.0, 4.0], [8.0, 4.0]],
         },
     );
     let loads = width as f64 * loads / (out * inputs) as f64;
