@@ -7,6 +7,7 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::path::PathBuf;
+use std::process::Command;
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -119,11 +120,9 @@ fn load() -> Option<Mkl> {
     if let Some(path) = std::env::var_os("TOMBOLA_MKL") {
         return open(&PathBuf::from(path));
     }
-    let on_path = std::env::var_os("PATH").and_then(|path| {
-        let mut folders = std::env::split_paths(&path);
-        let folder = folders.find(|folder| folder.join("python3").exists())?;
-        Some(folder.parent()?.to_owned())
-    });
+    // Asked, since what is on the path may only stand for another, as the shims of pyenv do.
+    let python = Command::new("python3").args(["-c", "import sys; print(sys.prefix)"]).output();
+    let on_path = python.ok().map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
     let environments = std::env::var_os("VIRTUAL_ENV").map(PathBuf::from).into_iter().chain(on_path);
     let folders = std::iter::once(PathBuf::new()).chain(environments.map(|folder| folder.join("lib")));
     folders.flat_map(|folder| names.map(|name| folder.join(name))).find_map(|path| open(&path))

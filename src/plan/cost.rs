@@ -184,17 +184,18 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
         }
         Format::FanIn => {
             let Some(fan_in) = layer.fan_in else { return f64::INFINITY };
-            let (call, gather, chunk) = by_cpu(
+            let (call, gather, chunk, far) = by_cpu(
                 isa,
                 [
-                    (60.0, 0.235, 4.6),
-                    (66.0, 0.176, 2.6),
-                    (125.0, 0.61, 5.5),
-                    (125.0, 1.15, 5.5),
-                    (125.0, 1.47, 5.5),
+                    (60.0, 0.235, 4.6, 0.0),
+                    (66.0, 0.176, 2.6, 0.17),
+                    (125.0, 0.61, 5.5, 0.0),
+                    (125.0, 1.15, 5.5, 0.0),
+                    (125.0, 1.47, 5.5, 0.0),
                 ],
             );
-            samples * chunks * (gather * (lanes * fan_in) as f64 + chunk) + call
+            let weights = chunks * (lanes * fan_in) as f64;
+            samples * (gather * weights + chunk * chunks + far * beyond(weights, 2e5)) + call
         }
         Format::Panel => {
             // Per kept weight, its splat and the vectors of the tile, as many of which as no other row has loaded already;
@@ -306,7 +307,7 @@ fn lookup_steps(LookupWork { window, steps }: LookupWork, samples: usize, isa: I
         isa,
         [
             (0.005, [(0.6, 1.2, 0.0036), (2.0, 6.0, 0.0036), (10.0, 22.0, 0.009)]),
-            (0.006, [(1.3, 2.2, 0.0105), (2.2, 3.2, 0.013), (3.2, 5.0, 0.0055)]),
+            (0.006, [(0.7, 2.2, 0.0105), (2.2, 3.2, 0.013), (3.2, 5.0, 0.0055)]),
             (0.008, [(0.7, 1.5, 0.009), (2.0, 6.0, 0.01), (6.0, 12.0, 0.015)]),
             (0.008, [(0.7, 1.5, 0.009), (2.0, 6.0, 0.01), (6.0, 12.0, 0.015)]),
             (0.0, [(0.0, 1.0, 0.0); 3]),
