@@ -114,7 +114,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
             let (call, chunk) =
                 by_cpu(isa, [(60.0, 4.0), (60.0, 6.0), (120.0, 12.0), (80.0, 8.0), (f64::INFINITY, 0.0)]);
             // A sample by itself where they do not share lookups.
-            let groups = batch.div_ceil(isa.lookup_samples());
+            let groups = batch.div_ceil(isa.lookup_samples()).max(1);
             let together = batch.div_ceil(groups);
             let rest = batch - (groups - 1) * together;
             let steps =
