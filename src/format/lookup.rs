@@ -2,11 +2,11 @@
 //!
 //! With one sample there is nothing to vectorise over but rows, and each row wants its own activations: a gather. The
 //! lookup layout makes the gather a permutation of registers. Rows are taken a *chunk* at a time, as many as a vector
-//! has lanes, and go through the columns in *steps*. A step looks at a *window* of columns, as many as two, four or eight
+//! has lanes, and go through the columns in *steps*. A step looks at a *window* of columns, as many as one, two, four or eight
 //! vectors of activations hold, and has a constant number of *slots*: a slot is one kept weight for each row of the chunk,
 //! and which of the window's columns it belongs to, in as few bits as that takes.
 //!
-//! A window begins at the vector of the first column that some row of the chunk has not come to yet. So windows overlap,
+//! A window begins at the first column that some row of the chunk has not come to yet, or at the vector that this lies in. So windows overlap,
 //! and rows need not keep pace: one with many entries at a place takes them in several steps, while the others go ahead, as far
 //! as the window reaches. A row that has nothing more there gets padding, weight 0 on the window's first column. A wider window
 //! pads less, and takes more permutations; fewer slots a step pad less, and load the window more often: each
@@ -36,11 +36,14 @@ pub struct Window {
     slots: usize,
 }
 
-/// The windows that kernels know: vectors of activations, and slots.
-const WINDOWS: [(usize, usize); 5] = [(2, 2), (2, 3), (4, 2), (4, 5), (MAX_TABLES, 2)];
+/// The windows that kernels know: vectors of activations, and slots. With 16 lanes the first is none of them: there a permutation
+/// of two vectors takes no longer than that of one.
+const WINDOWS: [(usize, usize); 6] = [(1, 1), (2, 2), (2, 3), (4, 2), (4, 5), (MAX_TABLES, 2)];
 
 fn windows(lanes: usize) -> impl Iterator<Item = Window> + Clone {
-    WINDOWS.into_iter().map(move |(tables, slots)| Window { lanes, tables, slots })
+    let fewest = if lanes == MAX_LANES { 2 } else { 1 };
+    let windows = WINDOWS.into_iter().filter(move |&(tables, _)| tables >= fewest);
+    windows.map(move |(tables, slots)| Window { lanes, tables, slots })
 }
 
 /// Vectors of activations in the widest window.
@@ -71,7 +74,7 @@ impl Window {
         self.lanes
     }
 
-    /// Vectors of activations that a step sees: 2, 4 or 8.
+    /// Vectors of activations that a step sees: 1, 2, 4 or 8.
     pub fn tables(self) -> usize {
         self.tables
     }
@@ -88,6 +91,11 @@ impl Window {
 
     const fn columns(self) -> usize {
         self.tables * self.lanes
+    }
+
+    /// Columns that windows begin at multiples of: a vector by itself may as well begin anywhere.
+    const fn unit(self) -> usize {
+        if self.tables == 1 { 1 } else { self.lanes }
     }
 
     /// Steps whose column numbers share a word.
@@ -117,7 +125,7 @@ pub struct LookupMatrix {
     chunks: Vec<Chunk>,
     /// The rows of each chunk; `u32::MAX` where the last chunk lacks one.
     rows: Vec<u32>,
-    /// For each step, the first vector of its window.
+    /// For each step, the first column of its window.
     starts: Vec<u32>,
     /// For some steps each, a vector of words: the column numbers of their slots, the first slot in the lowest bits.
     words: Aligned<u32>,
@@ -189,7 +197,7 @@ impl LookupMatrix {
                     values.resize(values.len() + steps_of_word * slots * lanes, 0.0);
                 }
                 starts.push(start);
-                let (first_column, shift) = (start * lanes as u32, bits * slots * (step % steps_of_word));
+                let shift = bits * slots * (step % steps_of_word);
                 let (first_word, last) = (words.len() - lanes, all_columns.len() - 1);
                 let first_value = values.len() - (steps_of_word - step % steps_of_word) * slots * lanes;
                 let values = &mut values[first_value..][..slots * lanes];
@@ -199,7 +207,7 @@ impl LookupMatrix {
                         let at = entries.start + slot;
                         let is_entry = at < entries.end;
                         let at = at.min(last);
-                        let column = all_columns[at].wrapping_sub(first_column);
+                        let column = all_columns[at].wrapping_sub(start);
                         *word |= select_unpredictable(is_entry, column, 0) << (shift + bits * slot);
                         let value = select_unpredictable(is_entry, all_values[at].to_bits(), 0);
                         values[lane] = f32::from_bits(value);
@@ -254,7 +262,7 @@ impl LookupMatrix {
                         let word = self.words[step / steps_of_word * lanes + lane];
                         let column = word as usize >> (bits * (step % steps_of_word * slots + slot))
                             & ((1 << bits) - 1);
-                        row.push(((self.starts[step] as usize * lanes + column) as u32, value));
+                        row.push(((self.starts[step] as usize + column) as u32, value));
                     }
                 }
             }
@@ -297,7 +305,7 @@ fn entries(matrix: &CsrMatrix, row: u32) -> Range<usize> {
     matrix.pointers()[row as usize] as usize..matrix.pointers()[row as usize + 1] as usize
 }
 
-/// Goes through the columns of a chunk's rows. `take` gets each step, the first vector of its window, and which entries of
+/// Goes through the columns of a chunk's rows. `take` gets each step, the first column of its window, and which entries of
 /// each row it takes. Returns the number of steps.
 fn walk(
     matrix: &CsrMatrix,
@@ -305,8 +313,8 @@ fn walk(
     window: Window,
     mut take: impl FnMut(usize, u32, &[Range<usize>]),
 ) -> usize {
-    let (lanes, columns) = (window.lanes as u32, matrix.columns());
-    let last_start = (window.readable(matrix.shape().1) / window.lanes - window.tables) as u32;
+    let (unit, columns) = (window.unit() as u32, matrix.columns());
+    let last_start = (window.readable(matrix.shape().1) - window.columns()) as u32;
     let left: [_; MAX_LANES] =
         std::array::from_fn(|lane| rows.get(lane).map_or(0..0, |&row| entries(matrix, row)));
     // The column that a row has come to.
@@ -321,8 +329,8 @@ fn walk(
         if first == u32::MAX {
             return step;
         }
-        let start = (first / lanes).min(last_start);
-        let end = (start * lanes).saturating_add(window.columns() as u32);
+        let start = (first / unit * unit).min(last_start);
+        let end = start.saturating_add(window.columns() as u32);
         // Which rows have an entry for a slot, nobody foresees: so no branch depends on it.
         for ((taken, head), left) in taken.iter_mut().zip(&mut heads).zip(&left) {
             taken.start = taken.end;

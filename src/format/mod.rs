@@ -30,6 +30,7 @@ pub use lookup::{LookupMatrix, Window};
 pub(crate) use lookup::{LookupWork, MAX_TABLES};
 pub(crate) use nm::BLOCK as NM_BLOCK;
 pub use nm::{Nm, NmMatrix};
+pub(crate) use panel::PLACES;
 pub use panel::{BAND_ROWS, PANEL_ROWS, PanelMatrix};
 #[cfg(feature = "dense")]
 pub(crate) use pattern::Pattern;

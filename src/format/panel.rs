@@ -22,6 +22,10 @@ use crate::{Error, Result};
 /// Rows that are walked together: enough independent sums to hide the latency of a multiply-add.
 pub const PANEL_ROWS: usize = 4;
 
+/// What a place is a column times: the fewest lanes of a vector. An address of x86 multiplies by as much again at no cost, so that
+/// kernels get from a place to a column's activations with one instruction less.
+pub(crate) const PLACES: usize = 8;
+
 /// Rows of a band, at most. All bands of a matrix are about the same, so that threads have the same to do.
 pub const BAND_ROWS: usize = 512;
 
@@ -36,8 +40,8 @@ pub struct PanelMatrix {
     /// Of one band after the other, as many in each.
     panels: Vec<Panel>,
     groups: Vec<Group>,
-    /// Columns relative to their panel's first, each below the panel's width; one for the entries that share it.
-    columns: Vec<u16>,
+    /// Columns relative to their panel's first, each below the panel's width, times [`PLACES`]; one for the entries that share it.
+    places: Vec<u16>,
     values: Vec<f32>,
 }
 
@@ -48,7 +52,7 @@ pub(crate) struct Panel {
     pub(crate) column: usize,
     /// Its groups.
     pub(crate) groups: Range<usize>,
-    /// Its first place among the columns.
+    /// Where its places begin.
     pub(crate) at: usize,
     /// Its first entry.
     pub(crate) entry: usize,
@@ -85,10 +89,10 @@ impl PanelMatrix {
     /// only the rows that have entries there.
     ///
     /// # Errors
-    /// When `width` is 0 or above 65,536, the reach of 16-bit columns.
+    /// When `width` is 0 or above 8,192.
     pub fn new(matrix: &CsrMatrix, width: usize) -> Result<Self> {
-        if !(1..=1 << 16).contains(&width) {
-            return Err(Error::value("PanelMatrix::new", "width", "1 to 65536 columns", width));
+        if !(1..=(1 << 16) / PLACES).contains(&width) {
+            return Err(Error::value("PanelMatrix::new", "width", "1 to 8192 columns", width));
         }
         let (rows, columns) = matrix.shape();
         let bands = rows.div_ceil(BAND_ROWS).max(1);
@@ -99,7 +103,7 @@ impl PanelMatrix {
             band_rows,
             panels: Vec::with_capacity(bands * columns.div_ceil(width)),
             groups: Vec::new(),
-            columns: Vec::with_capacity(matrix.kept()),
+            places: Vec::with_capacity(matrix.kept()),
             values: Vec::with_capacity(matrix.kept()),
         };
         for first in (0..rows).step_by(band_rows) {
@@ -138,7 +142,7 @@ impl PanelMatrix {
     }
 
     fn push_panel(&mut self, first: usize, segments: &[Segment<'_>]) {
-        let (group, at, entry) = (self.groups.len(), self.columns.len(), self.values.len());
+        let (group, at, entry) = (self.groups.len(), self.places.len(), self.values.len());
         let columns = Columns::new(segments, first, self.width);
         let (groups, left_over) = grouping::groups(segments, &columns);
         for group in groups {
@@ -150,7 +154,7 @@ impl PanelMatrix {
                 for at in range {
                     for (row, (segment, order)) in rows.iter().zip(&order).enumerate() {
                         if row % shares == 0 {
-                            self.push_column(segment, order[at], first);
+                            self.push_place(segment, order[at], first);
                         }
                         self.values.push(segment.values[order[at]]);
                     }
@@ -159,7 +163,7 @@ impl PanelMatrix {
             let mut rest = [0; PANEL_ROWS];
             for ((segment, order), rest) in rows.iter().zip(&order).zip(&mut rest) {
                 for &at in &order[together..] {
-                    self.push_column(segment, at, first);
+                    self.push_place(segment, at, first);
                     self.values.push(segment.values[at]);
                     *rest += 1;
                 }
@@ -174,7 +178,7 @@ impl PanelMatrix {
             for (index, segment) in segments[left_over].iter().enumerate() {
                 group.rows[index] = segment.row;
                 group.rest[index] = segment.columns.len() as u32;
-                (0..segment.columns.len()).for_each(|at| self.push_column(segment, at, first));
+                (0..segment.columns.len()).for_each(|at| self.push_place(segment, at, first));
                 self.values.extend(segment.values);
             }
             self.groups.push(group);
@@ -182,8 +186,8 @@ impl PanelMatrix {
         self.panels.push(Panel { column: first, groups: group..self.groups.len(), at, entry });
     }
 
-    fn push_column(&mut self, segment: &Segment<'_>, at: usize, first: usize) {
-        self.columns.push((segment.columns[at] as usize - first) as u16);
+    fn push_place(&mut self, segment: &Segment<'_>, at: usize, first: usize) {
+        self.places.push((PLACES * (segment.columns[at] as usize - first)) as u16);
     }
 
     /// `(out, in)`.
@@ -199,7 +203,7 @@ impl PanelMatrix {
     /// Bytes of all arrays.
     pub fn bytes(&self) -> usize {
         size_of_val(&self.values[..])
-            + size_of_val(&self.columns[..])
+            + size_of_val(&self.places[..])
             + size_of_val(&self.groups[..])
             + size_of_val(&self.panels[..])
     }
@@ -211,7 +215,7 @@ impl PanelMatrix {
             let first = index / self.panels_of_band() * self.band_rows;
             let (mut at, mut entry) = (panel.at, panel.entry);
             let mut take = |together: &[u16]| {
-                let column = panel.column + usize::from(self.columns[at]);
+                let column = panel.column + usize::from(self.places[at]) / PLACES;
                 for &row in together {
                     rows[first + usize::from(row)].push((column as u32, self.values[entry]));
                     entry += 1;
@@ -255,8 +259,8 @@ impl PanelMatrix {
         (panels.start * self.width).min(self.shape.1)..(panels.end * self.width).min(self.shape.1)
     }
 
-    pub(crate) fn columns(&self) -> &[u16] {
-        &self.columns
+    pub(crate) fn places(&self) -> &[u16] {
+        &self.places
     }
 
     pub(crate) fn values(&self) -> &[f32] {

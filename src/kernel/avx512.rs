@@ -86,6 +86,8 @@ fn add_neighbours(a: __m512, b: __m512) -> __m512 {
 impl Vector for Lanes {
     const LANES: usize = LANES;
 
+    const GATHERS: bool = false;
+
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         // SAFETY: the CPU has the instructions; so below.
@@ -273,9 +275,12 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn gather(memory: &[f32], index: __m512i) -> Self {
-        // SAFETY: the caller promises that each index lies in `memory`.
-        Self(unsafe { _mm512_i32gather_ps::<4>(index, memory.as_ptr()) })
+    unsafe fn gather(memory: &[f32], words: &[u32], at: usize) -> Self {
+        // SAFETY: the caller promises that the words lie in `words`, and what they number in `memory`.
+        unsafe {
+            let index = Self::load_index(words, at);
+            Self(_mm512_i32gather_ps::<4>(index, memory.as_ptr()))
+        }
     }
 
     #[inline(always)]

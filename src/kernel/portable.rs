@@ -17,6 +17,8 @@ pub(super) fn run<T: Task>(task: T) {
 impl Vector for Lanes {
     const LANES: usize = LANES;
 
+    const GATHERS: bool = false;
+
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         Self([value; LANES])
@@ -145,8 +147,9 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn gather(memory: &[f32], index: [u32; LANES]) -> Self {
-        Self(index.map(|index| memory[index as usize]))
+    unsafe fn gather(memory: &[f32], words: &[u32], at: usize) -> Self {
+        let words = &words[at..at + LANES];
+        Self(std::array::from_fn(|lane| memory[words[lane] as usize]))
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Task, Vector};
 use crate::Activation;
-use crate::format::{PANEL_ROWS, PanelMatrix};
+use crate::format::{PANEL_ROWS, PLACES, PanelMatrix};
 
 /// A band of a layer's rows on one tile. Activations are feature-major: `samples` floats for each feature.
 pub(crate) struct SpmmPanel<'a> {
@@ -76,7 +76,7 @@ impl SpmmPanel<'_> {
                             V::prefetch(matrix.values(), entry + AHEAD + line);
                         }
                         for line in (0..entries).step_by(32) {
-                            V::prefetch(matrix.columns(), at + AHEAD + line);
+                            V::prefetch(matrix.places(), at + AHEAD + line);
                         }
                     }
                     let mut sums = [[V::splat(0.0); N]; PANEL_ROWS];
@@ -90,34 +90,34 @@ impl SpmmPanel<'_> {
                         }
                     }
                     for _ in 0..group.fours {
-                        let column = V::read(matrix.columns(), at) as usize;
+                        let x_at = first_of::<V, N>(V::read(matrix.places(), at));
                         let (first, second) = sums.split_at_mut(2);
                         let [a, b, c, d] = [0, 1, 2, 3].map(|row| V::read(matrix.values(), entry + row));
-                        multiply_both([V::splat(a), V::splat(b)], x, column, first);
-                        multiply_both([V::splat(c), V::splat(d)], V::again(x), column, second);
+                        multiply_both([V::splat(a), V::splat(b)], x, x_at, first);
+                        multiply_both([V::splat(c), V::splat(d)], V::again(x), x_at, second);
                         (at, entry) = (at + 1, entry + PANEL_ROWS);
                     }
                     for _ in 0..group.pairs {
                         let [a, b, c, d] = splat_four::<V, BY_LOADS>(matrix.values(), entry);
-                        let columns = [at, at + 1].map(|at| V::read(matrix.columns(), at) as usize);
+                        let places = [at, at + 1].map(|at| V::read(matrix.places(), at));
                         let (first, second) = sums.split_at_mut(2);
-                        multiply_both([a, b], x, columns[0], first);
-                        multiply_both([c, d], x, columns[1], second);
+                        multiply_both([a, b], x, first_of::<V, N>(places[0]), first);
+                        multiply_both([c, d], x, first_of::<V, N>(places[1]), second);
                         (at, entry) = (at + 2, entry + PANEL_ROWS);
                     }
                     for _ in 0..group.singles {
-                        let columns = V::read_four(matrix.columns(), at);
+                        let places = V::read_four(matrix.places(), at);
                         let weights = splat_four::<V, BY_LOADS>(matrix.values(), entry);
                         for (offset, (weight, sums)) in weights.into_iter().zip(&mut sums).enumerate() {
-                            let column = (columns >> (16 * offset)) as usize & 0xFFFF;
-                            multiply(weight, x, column, sums);
+                            let x_at = first_of::<V, N>((places >> (16 * offset)) as u16);
+                            multiply(weight, x, x_at, sums);
                         }
                         (at, entry) = (at + PANEL_ROWS, entry + PANEL_ROWS);
                     }
                     for (sums, &rest) in sums.iter_mut().zip(&group.rest) {
                         for _ in 0..rest {
-                            let column = V::read(matrix.columns(), at) as usize;
-                            multiply(V::splat(V::read(matrix.values(), entry)), x, column, sums);
+                            let x_at = first_of::<V, N>(V::read(matrix.places(), at));
+                            multiply(V::splat(V::read(matrix.values(), entry)), x, x_at, sums);
                             (at, entry) = (at + 1, entry + 1);
                         }
                     }
@@ -154,6 +154,13 @@ unsafe fn splat_four<V: Vector, const BY_LOADS: bool>(values: &[f32], at: usize)
     }
 }
 
+/// Where the activations of a column begin, from its place.
+#[inline(always)]
+fn first_of<V: Vector, const N: usize>(place: u16) -> usize {
+    const { assert!(V::LANES % PLACES == 0, "vectors of whole places") };
+    usize::from(place) * (N * V::LANES / PLACES)
+}
+
 /// Adds two weights, splat, times the activations of one column to the sums of their rows, with one load for both.
 ///
 /// # Safety
@@ -162,13 +169,13 @@ unsafe fn splat_four<V: Vector, const BY_LOADS: bool>(values: &[f32], at: usize)
 unsafe fn multiply_both<V: Vector, const N: usize>(
     weights: [V; 2],
     x: &[f32],
-    column: usize,
+    x_at: usize,
     sums: &mut [[V; N]],
 ) {
     // SAFETY: the caller's promises.
     unsafe {
         for n in 0..N {
-            let x = V::load(x, (column * N + n) * V::LANES);
+            let x = V::load(x, x_at + n * V::LANES);
             for (weight, sums) in weights.iter().zip(&mut *sums) {
                 sums[n] = weight.mul_add(x, sums[n]);
             }
@@ -176,21 +183,21 @@ unsafe fn multiply_both<V: Vector, const N: usize>(
     }
 }
 
-/// Adds a weight, splat, times the activations of a column to the sums of its row.
+/// Adds a weight, splat, times the activations of a column, which begin at `x_at`, to the sums of its row.
 ///
 /// # Safety
-/// The CPU has the instruction set of `V`, and `x` has `N` vectors for the column.
+/// The CPU has the instruction set of `V`, and `x` has `N` vectors from `x_at` on.
 #[inline(always)]
 pub(super) unsafe fn multiply<V: Vector, const N: usize>(
     weight: V,
     x: &[f32],
-    column: usize,
+    x_at: usize,
     sums: &mut [V; N],
 ) {
     // SAFETY: the caller's promises.
     unsafe {
         for (n, sum) in sums.iter_mut().enumerate() {
-            *sum = weight.mul_add(V::load(x, (column * N + n) * V::LANES), *sum);
+            *sum = weight.mul_add(V::load(x, x_at + n * V::LANES), *sum);
         }
     }
 }

@@ -91,13 +91,14 @@ impl SpmmPattern<'_> {
                     };
                     for (offset, weight) in weights.into_iter().enumerate() {
                         let column = V::read(columns, at + offset) as usize;
-                        multiply(weight, x, column, &mut sums[offset % SUMS]);
+                        multiply(weight, x, column * N * V::LANES, &mut sums[offset % SUMS]);
                     }
                     at += 4;
                 }
                 while at < end {
                     let value = V::read(values, if ORDERED { V::read(order, at) as usize } else { at });
-                    multiply(V::splat(value), x, V::read(columns, at) as usize, &mut sums[0]);
+                    let column = V::read(columns, at) as usize;
+                    multiply(V::splat(value), x, column * N * V::LANES, &mut sums[0]);
                     at += 1;
                 }
                 let [sums, others] = sums;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::activate::fused;
+use super::vector::spread;
 use super::{Task, Vector};
 use crate::Activation;
 use crate::format::CsrMatrix;
@@ -53,6 +54,23 @@ impl SpmvCsr<'_> {
     }
 }
 
+/// The sum of a vector's lanes.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`.
+#[inline(always)]
+unsafe fn total<V: Vector>(sums: V) -> f32 {
+    // SAFETY: the caller's promise.
+    let mut lanes = unsafe { spread(sums) };
+    let mut count = V::LANES;
+    while count > 1 {
+        count /= 2;
+        let (low, high) = lanes.split_at_mut(count);
+        low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
+    }
+    lanes[0]
+}
+
 /// `first`, and the products of some entries.
 ///
 /// # Safety
@@ -68,11 +86,19 @@ unsafe fn dot<V: Vector>(
     // SAFETY: the caller's promises.
     unsafe {
         let product = |at| V::read(values, at) * V::read(x, V::read(columns, at) as usize);
-        if entries.len() < 2 * SUMS {
-            return entries.fold(first, |sum, at| sum + product(at));
+        let (mut first, mut at) = (first, entries.start);
+        if V::GATHERS && entries.len() >= 2 * V::LANES {
+            let mut sums = V::splat(0.0);
+            while at + V::LANES <= entries.end {
+                sums = V::load(values, at).mul_add(V::gather(x, columns, at), sums);
+                at += V::LANES;
+            }
+            first += total(sums);
+        }
+        if entries.end - at < 2 * SUMS {
+            return (at..entries.end).fold(first, |sum, at| sum + product(at));
         }
         let mut sums = [first, 0.0, 0.0, 0.0];
-        let mut at = entries.start;
         while at + SUMS <= entries.end {
             for (offset, sum) in sums.iter_mut().enumerate() {
                 *sum += product(at + offset);

@@ -70,10 +70,9 @@ impl SpmvFanIn<'_> {
                 for slot in 0..matrix.fan_in() {
                     let at = (index * matrix.fan_in() + slot) * V::LANES;
                     let weights = V::load(values, at);
-                    let columns = V::load_index(columns, at);
                     for (sample, sum) in sums.iter_mut().enumerate() {
                         let x = x.get_unchecked(sample * *x_stride..);
-                        *sum = weights.mul_add(V::gather(x, columns), *sum);
+                        *sum = weights.mul_add(V::gather(x, columns, at), *sum);
                     }
                 }
                 for (sample, &sums) in sums.iter().enumerate() {

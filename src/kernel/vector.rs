@@ -14,6 +14,9 @@ pub(crate) trait Vector: Copy {
     /// Lanes of a register.
     const LANES: usize;
 
+    /// Whether a [gather](Self::gather), and the sum of a vector's lanes now and then, take less than a load for each lane.
+    const GATHERS: bool;
+
     /// `value` in every lane.
     ///
     /// # Safety
@@ -185,11 +188,11 @@ pub(crate) trait Vector: Copy {
     /// See [`splat`](Self::splat).
     unsafe fn shift(index: Self::Index, bits: u32) -> Self::Index;
 
-    /// In each lane, the float of `memory` that its index numbers.
+    /// In each lane, the float of `memory` that its one of `words[at..at + LANES]` numbers.
     ///
     /// # Safety
-    /// Each index is below `memory.len()` and 2³¹.
-    unsafe fn gather(memory: &[f32], index: Self::Index) -> Self;
+    /// `at + LANES <= words.len()`, and each of those is below `memory.len()` and 2³¹.
+    unsafe fn gather(memory: &[f32], words: &[u32], at: usize) -> Self;
 
     /// `memory[at..at + count]`, again and again, where `count` is a power of two from 4 on; of more than a vector, the first of
     /// them.
