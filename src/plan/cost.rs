@@ -2,7 +2,8 @@
 //!
 //! For each format, a sum of counts that can be told from the mask, times nanoseconds. Those are fitted to single layers between
 //! 8×8 and 4096×4096 of some thousand shapes, densities, patterns, batches up to 260 and both layouts, all formats in turn on one
-//! thread, on three servers. Each has its own constants for AVX-512, those of AVX2 and of portable code are the first one's:
+//! thread, on four servers. Three have their own constants for AVX-512; those of AVX2 are the fourth's, those of portable code the
+//! first's:
 //!
 //! - an Ice Lake of 2.8 GHz, shared and noisy (the logarithm of measured over fitted has a standard deviation of 0.12 for gathers to
 //!   0.35 for N:M). Set by hand: all by a few percent for the fits' bias, the ways, N:M, CSR's constant, panels of AVX-512, and what
@@ -11,9 +12,11 @@
 //!   into rows and tiles, dense products of many samples; lookups from layers timed by hand.
 //! - for Intel's cores since Golden Cove a Granite Rapids, by its caches, of 4.0 GHz (0.12 for a dense sample to 0.39 for blocks of 16). Set by hand:
 //!   the way into rows, what panels take at least, and lookups, from 30 layers with each window (0.11 for one sample).
+//! - for AVX2 a Zen 3 of 3.2 GHz, shared and noisy, so that it is the least times that were fitted (0.14 for lookups to 0.3 for N:M).
+//!   Set by hand: the ways, and what comes from beyond the third-level cache.
 //!
-//! These servers' faer always multiplies with AVX-512; for CPUs that have not, its multiply-adds are taken to be as much slower as
-//! vectors are shorter.
+//! So faer's are those of AVX-512, and on the last one of AVX2; where there is neither, its multiply-adds are taken to be as much
+//! slower as vectors are shorter.
 
 use super::{Format, Layout};
 use crate::Isa;
@@ -43,11 +46,11 @@ pub(super) fn way(layout: Layout, features: usize, batch: usize, isa: Isa) -> f6
     let nanoseconds = match layout {
         Layout::Rows if batch == 1 => 0.05 * features,
         // The callers' layout is not known here: row-major ones are half as far away, feature-major ones half as far again.
-        Layout::Rows => by_cpu(isa, [0.17, 0.17, 0.4, 0.4, 0.4]) * features * samples,
+        Layout::Rows => by_cpu(isa, [0.17, 0.17, 0.4, 0.16, 0.4]) * features * samples,
         Layout::Tiles => {
             let lanes = batch.next_multiple_of(isa.lanes()) as f64;
             let (lane, sample) =
-                by_cpu(isa, [(0.05, 1.4), (0.088, 0.0), (0.17, 5.0), (0.25, 5.0), (0.7, 5.0)]);
+                by_cpu(isa, [(0.05, 1.4), (0.088, 0.0), (0.17, 5.0), (0.13, 4.5), (0.7, 5.0)]);
             lane * features * lanes + sample * samples
         }
         Layout::Batch => 0.0,
@@ -55,7 +58,7 @@ pub(super) fn way(layout: Layout, features: usize, batch: usize, isa: Isa) -> f6
     1e-9 * nanoseconds
 }
 
-/// The one of AVX-512 on AMD, on Intel since Golden Cove and elsewhere, of AVX2 and of portable code.
+/// The one of AVX-512 on AMD, on Intel since Golden Cove and elsewhere, of AVX2, and of portable code.
 fn by_cpu<T>(isa: Isa, [amd, golden_cove, avx512, avx2, portable]: [T; 5]) -> T {
     match isa.lanes() {
         _ if isa == Isa::portable() => portable,
@@ -66,9 +69,9 @@ fn by_cpu<T>(isa: Isa, [amd, golden_cove, avx512, avx2, portable]: [T; 5]) -> T 
     }
 }
 
-/// The one of faer on these CPUs if layers run with AVX-512, and elsewhere.
-fn of_faer<T: Copy>(isa: Isa, [amd, golden_cove, others]: [T; 3]) -> T {
-    by_cpu(isa, [amd, golden_cove, others, others, others])
+/// The one of faer on these CPUs: for portable code that of the first server.
+fn of_faer<T: Copy>(isa: Isa, [amd, golden_cove, avx512, avx2]: [T; 4]) -> T {
+    by_cpu(isa, [amd, golden_cove, avx512, avx2, avx512])
 }
 
 /// The nanoseconds of some counts.
@@ -103,7 +106,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                     [45.0, 0.95, 0.13, 0.32, 0.0],
                     [46.0, 1.48, 0.07, 0.29, 0.06],
                     [200.0, 2.2, 0.3, 0.55, 0.05],
-                    [200.0, 2.2, 0.3, 0.55, 0.07],
+                    [80.0, 2.1, 0.25, 0.28, 0.06],
                     [200.0, 2.2, 0.3, 0.8, 0.14],
                 ],
             );
@@ -111,15 +114,23 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
         }
         Format::Lookup => {
             let work = layer.lookups[usize::from(batch > 1)];
-            let (call, chunk) =
-                by_cpu(isa, [(60.0, 4.0), (60.0, 6.0), (120.0, 12.0), (80.0, 8.0), (f64::INFINITY, 0.0)]);
+            let (call, again, chunk) = by_cpu(
+                isa,
+                [
+                    (60.0, 0.0, 4.0),
+                    (60.0, 0.0, 6.0),
+                    (120.0, 0.0, 12.0),
+                    (100.0, 55.0, 4.0),
+                    (f64::INFINITY, 0.0, 0.0),
+                ],
+            );
             // A sample by itself where they do not share lookups.
             let groups = batch.div_ceil(isa.lookup_samples()).max(1);
             let together = batch.div_ceil(groups);
             let rest = batch - (groups - 1) * together;
             let steps =
                 (groups - 1) as f64 * lookup_steps(work, together, isa) + lookup_steps(work, rest, isa);
-            call + samples * chunk * chunks + steps
+            call + again * (groups - 1) as f64 + samples * chunk * chunks + steps
         }
         Format::Nm => {
             let Some(weights) = layer.slots else { return f64::INFINITY };
@@ -130,7 +141,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                     (65.0, [0.165, 2.3], [0.21, 0.8, 0.019, 0.009]),
                     (85.0, [0.277, 2.1], [0.39, 1.1, 0.157, 0.0]),
                     (190.0, [0.25, 4.6], [0.6, 0.0, 0.06, 0.08]),
-                    (190.0, [0.4, 4.6], [0.4, 0.0, 0.06, 0.08]),
+                    (104.0, [0.6, 4.0], [0.0, 0.9, 0.008, 0.0]),
                     (f64::INFINITY, [0.0; 2], [0.0; 4]),
                 ],
             );
@@ -150,34 +161,34 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                         [0.029, 0.0065, 0.0425],
                         [0.028, 0.037, 0.048],
                         [0.125, 0.0, 0.108],
-                        [0.164, 0.1, 0.058],
+                        [0.021, 0.0, 0.073],
                         [0.18, 0.03, 0.12],
                     ],
                     8 => [
                         [0.026, 0.011, 0.0195],
                         [0.024, 0.096, 0.026],
                         [0.097, 0.0, 0.066],
-                        [0.096, 0.09, 0.037],
+                        [0.097, 0.066, 0.002],
                         [0.2, 0.1, 0.1],
                     ],
                     16 => [
                         [0.0275, 0.0155, 0.007],
                         [0.029, 0.147, 0.015],
                         [0.071, 0.01, 0.049],
-                        [0.082, 0.06, 0.029],
+                        [0.043, 0.032, 0.006],
                         [0.13, 0.03, 0.1],
                     ],
                     _ => [
                         [0.029, 0.0215, 0.003],
                         [0.023, 0.138, 0.008],
                         [0.032, 0.04, 0.058],
-                        [0.067, 0.05, 0.024],
+                        [0.018, 0.029, 0.026],
                         [0.16, 0.0, 0.065],
                     ],
                 },
             );
             let (call, end) =
-                by_cpu(isa, [(70.0, 1.8), (77.0, 3.7), (150.0, 18.0), (150.0, 18.0), (150.0, 18.0)]);
+                by_cpu(isa, [(70.0, 1.8), (77.0, 3.7), (150.0, 18.0), (90.0, 7.0), (150.0, 18.0)]);
             groups * (load * places + far * beyond(places, near))
                 + samples * (splat * places + end * out / blocks.rows as f64)
                 + call
@@ -190,7 +201,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                     (60.0, 0.235, 4.6, 0.0),
                     (66.0, 0.176, 2.6, 0.17),
                     (125.0, 0.61, 5.5, 0.0),
-                    (125.0, 1.15, 5.5, 0.0),
+                    (95.0, 0.265, 2.7, 0.007),
                     (125.0, 1.47, 5.5, 0.0),
                 ],
             );
@@ -211,7 +222,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                     [60.0, 0.1, 0.055, 0.077, 0.095, 2.7, 0.056, 0.09],
                     [114.0, 0.122, 0.1, 0.166, 0.13, 3.4, 0.047, 0.173],
                     [320.0, 0.13, 0.157, 0.31, 0.0, 3.2, 0.18, 0.0],
-                    [300.0, 0.21, 0.11, 0.27, 0.0, 2.9, 0.055, 0.0],
+                    [280.0, 0.18, 0.087, 0.064, 0.0, 3.75, 0.061, 0.0],
                     [400.0, 0.73, 0.0, 0.78, 0.0, 0.0, 0.07, 0.0],
                 ],
             );
@@ -222,14 +233,21 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
         Format::Dense => {
             let (inputs, weights) = (layer.inputs as f64, out * layer.inputs as f64);
             let activations = samples * (inputs + out);
-            let multiply = by_cpu(isa, [1.0, 1.0, 1.0, 2.0, 2.6]) * samples * weights;
-            let near = of_faer(isa, [1.5e5, 4e5, 1.5e5]);
+            let multiply = by_cpu(isa, [1.0, 1.0, 1.0, 1.0, 2.6]) * samples * weights;
+            let near = of_faer(isa, [1.5e5, 4e5, 1.5e5, 1e5]);
             // A single sample waits for its weights rather than for their multiplication.
             let slower = by_cpu(isa, [1.0, 1.0, 1.0, 1.0, 1.7]);
             match batch {
                 1 if by_columns((layer.out, layer.inputs)) => {
-                    let [call, weight, row] =
-                        of_faer(isa, [[115.0, 0.0525, 0.0], [90.0, 0.063, 0.0], [135.0, 0.12, 0.06]]);
+                    let [call, weight, row] = of_faer(
+                        isa,
+                        [
+                            [115.0, 0.0525, 0.0],
+                            [90.0, 0.063, 0.0],
+                            [135.0, 0.12, 0.06],
+                            [137.0, 0.071, 0.035],
+                        ],
+                    );
                     call + weight * slower * weights + row * out
                 }
                 1 => {
@@ -240,14 +258,15 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                             [70.0, 0.045, 0.7, 0.006, 0.0445],
                             [74.0, 0.058, 0.45, 0.106, 0.0],
                             [135.0, 0.085, 2.3, 0.045, 0.25],
+                            [99.0, 0.0575, 2.2, 0.019, 0.13],
                         ],
                     );
                     call + weight * slower * weights + row * out + dot([far_each, farther_each], far)
                 }
                 2..FEW_SAMPLES => {
                     // There faer takes four samples at a time; what an Ice Lake takes was fitted without.
-                    let taken =
-                        of_faer(isa, [batch.next_multiple_of(4), batch.next_multiple_of(4), batch]) as f64;
+                    let fours = batch.next_multiple_of(4);
+                    let taken = of_faer(isa, [fours, fours, batch, fours]) as f64;
                     let multiply = multiply / samples * taken;
                     let [call, weight, each, activation, from, far_each, farther_each] = of_faer(
                         isa,
@@ -255,6 +274,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                             [96.0, 0.0, 0.0085, 0.02, 4.5e6, 0.006, 0.15],
                             [107.0, 0.0, 0.0148, 0.256, 2e6, 0.148, 0.0],
                             [165.0, 0.034, 0.02, 0.35, 2e6, 0.125, 0.4],
+                            [152.0, 0.0, 0.0233, 0.243, 2e6, 0.048, 0.64],
                         ],
                     );
                     let far = [beyond(weights, near), beyond(weights, from)];
@@ -270,6 +290,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                             [162.0, 0.0085, 0.08, 0.02, 0.087, 0.0],
                             [265.0, 0.0124, 0.14, 0.195, 0.106, 0.8],
                             [190.0, 0.0155, 0.107, 0.32, 0.2, 4.2],
+                            [142.0, 0.0212, 0.0488, 0.115, 0.2, 3.5],
                         ],
                     );
                     call + dot(each, [multiply, packed, beyond(weights, near), activations, out])
@@ -283,20 +304,16 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
 /// The nanoseconds of the steps of lookups for some samples that share them: of their work, or of what they read if that takes
 /// longer.
 fn lookup_steps(LookupWork { window, steps }: LookupWork, samples: usize, isa: Isa) -> f64 {
-    let wide = match window.tables() {
-        2 => 0,
-        4 => 1,
-        _ => 2,
-    };
+    let wide = window.tables().ilog2() as usize;
     // Of a step, its windows, of a slot its weight and its lookup.
     let (step, weight, lookup) = by_cpu(
         isa,
         [
-            ([0.42, 0.6, 0.3], 0.08, [0.183, 0.33, 0.82]),
-            ([0.41, 0.45, 0.5], 0.28, [0.24, 0.57, 1.4]),
-            ([0.55, 0.8, 1.0], 0.25, [0.4, 0.9, 2.0]),
-            ([0.55, 0.8, 1.0], 0.2, [0.8, 1.6, 3.2]),
-            ([0.0; 3], 0.0, [0.0; 3]),
+            ([0.0, 0.42, 0.6, 0.3], 0.08, [0.0, 0.183, 0.33, 0.82]),
+            ([0.0, 0.41, 0.45, 0.5], 0.28, [0.0, 0.24, 0.57, 1.4]),
+            ([0.0, 0.55, 0.8, 1.0], 0.25, [0.0, 0.4, 0.9, 2.0]),
+            ([0.47, 0.4, 0.74, 0.0], 0.2, [0.0, 0.79, 1.76, 4.4]),
+            ([0.0; 4], 0.0, [0.0; 4]),
         ],
     );
     let slots = steps * window.slots() as f64;
@@ -309,7 +326,7 @@ fn lookup_steps(LookupWork { window, steps }: LookupWork, samples: usize, isa: I
             (0.005, [(0.6, 1.2, 0.0036), (2.0, 6.0, 0.0036), (10.0, 22.0, 0.009)]),
             (0.006, [(0.7, 2.2, 0.0105), (2.2, 3.2, 0.013), (3.2, 5.0, 0.0055)]),
             (0.008, [(0.7, 1.5, 0.009), (2.0, 6.0, 0.01), (6.0, 12.0, 0.015)]),
-            (0.008, [(0.7, 1.5, 0.009), (2.0, 6.0, 0.01), (6.0, 12.0, 0.015)]),
+            (0.01, [(8.0, 12.0, 0.0105), (12.0, 18.0, 0.003), (18.0, 26.0, 0.0095)]),
             (0.0, [(0.0, 1.0, 0.0); 3]),
         ],
     );
@@ -347,20 +364,19 @@ pub(crate) fn by_features(mut outs: impl Iterator<Item = usize>, batch: usize, i
     }
 }
 
-/// Bytes of activations that a panel holds, about: most of a first-level cache, and the rest is for what streams through.
-const PANEL_BYTES: usize = 40 << 10;
-
 /// Columns of a layer's panels, which are all of about the same width, if so many activations are loaded for all of its rows:
 /// one for each kept weight, or fewer where rows share columns. They are meant for the widest tiles, or for those of a vector
 /// that are `alone`, whose panels may be wider.
 pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa, alone: bool) -> usize {
-    let width = PANEL_BYTES / (size_of::<f32>() * isa.lanes() * isa.tile_vectors());
+    // Activations of a panel: most of a first-level cache of 48 KB or, without AVX-512, 32 KB. The rest is for what streams through.
+    let bytes = by_cpu(isa, [40 << 10, 40 << 10, 40 << 10, 28 << 10, 28 << 10]);
+    let width = bytes / (size_of::<f32>() * isa.lanes() * isa.tile_vectors());
     // Loads for a row below which a panel is too narrow: taking up and putting away a row's sums then costs as much as reading a
     // larger panel from the second level. The activations of one vector of samples fit the first in any case.
     let [few, fewer] = by_cpu(
         isa,
         match alone {
-            true => [[16.0, 4.0], [64.0, 20.0], [16.0, 4.0], [8.0, 4.0], [8.0, 4.0]],
+            true => [[16.0, 4.0], [64.0, 20.0], [16.0, 4.0], [32.0, 12.0], [8.0, 4.0]],
             false => [[6.0, 3.0], [5.5, 3.0], [8.0, 4.0], [8.0, 4.0], [8.0, 4.0]],
         },
     );
