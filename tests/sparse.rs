@@ -181,7 +181,8 @@ fn a_sample_does_not_depend_on_its_batch() {
         let panels = |batch| mlp.plan(batch).choices().all(|choice| choice.format == Format::Panel);
         for batch in 1..200 {
             let some = mlp.forward(x.slice(s![..batch, ..])).unwrap();
-            if panels(batch) && panels(200) {
+            // A batch that is one vector may have panels and sums of its own.
+            if batch > 16 && panels(batch) && panels(200) {
                 assert_eq!(some, all.slice(s![..batch, ..]), "{what}, batch {batch}");
             }
             let some = &some - &all.slice(s![..batch, ..]);

@@ -18,6 +18,8 @@ pub(crate) struct SpmmPanel<'a> {
     pub(crate) activation: Activation,
     /// Samples of the tile: one to four times the lanes of the instruction set.
     pub(crate) samples: usize,
+    /// Whether rows have two sums each, which take turns, in a tile of one vector.
+    pub(crate) sums_twice: bool,
     /// Whether each weight is splat by a load of its own, or four by one load and shuffles.
     pub(crate) splat_by_loads: bool,
     /// `[features, samples]`, for the columns of those panels.
@@ -39,12 +41,18 @@ impl Task for SpmmPanel<'_> {
         let columns = self.matrix.columns_of(self.panels.clone());
         assert_eq!(self.x.len(), columns.len() * self.samples, "x is [features, samples]");
         assert_eq!(self.y.len(), rows * self.samples, "y is [rows, samples]");
+        assert!(
+            !self.sums_twice || self.samples == V::LANES,
+            "there are registers for twice the sums of one vector"
+        );
         // SAFETY: the caller promises the instruction set; the slices have just been measured against `samples`,
         // and `N` vectors are what `samples` is in each arm.
         unsafe {
-            match self.splat_by_loads {
-                true => run_tile!(self, V, true),
-                false => run_tile!(self, V, false),
+            match (self.splat_by_loads, self.sums_twice) {
+                (true, false) => run_tile!(self, V, true),
+                (false, false) => run_tile!(self, V, false),
+                (true, true) => self.walk::<V, 1, true, 2>(),
+                (false, true) => self.walk::<V, 1, false, 2>(),
             }
         }
     }
@@ -56,6 +64,16 @@ impl SpmmPanel<'_> {
     /// asserts.
     #[inline(always)]
     unsafe fn tile<V: Vector, const N: usize, const BY_LOADS: bool>(self) {
+        // SAFETY: the caller's promises.
+        unsafe { self.walk::<V, N, BY_LOADS, 1>() }
+    }
+
+    /// The tile, with `S` sums for each of a group's rows.
+    ///
+    /// # Safety
+    /// As [`tile`](Self::tile).
+    #[inline(always)]
+    unsafe fn walk<V: Vector, const N: usize, const BY_LOADS: bool, const S: usize>(self) {
         let Self { matrix, band, panels, bias, activation, x, y, .. } = self;
         let origin = matrix.columns_of(panels.clone()).start;
         let far = matrix.values().len() >= FAR;
@@ -63,7 +81,7 @@ impl SpmmPanel<'_> {
             let panel = &matrix.band(band)[index];
             let (first, last) = (index == 0, index + 1 == matrix.panels_of_band());
             let x = &x[(panel.column - origin) * N * V::LANES..];
-            let (mut at, mut entry) = (panel.at, panel.entry);
+            let mut entries = Entries { matrix, at: panel.at, entry: panel.entry };
             for group in &matrix.groups()[panel.groups.clone()] {
                 // SAFETY: for the whole body: `PanelMatrix` keeps rows below those of the band and a panel's columns
                 // below its width, so the vectors of a row or a column lie in `y` or `x`, which hold `N` vectors for each; and the
@@ -71,16 +89,10 @@ impl SpmmPanel<'_> {
                 unsafe {
                     let rows = group.rows.map(usize::from);
                     if far {
-                        let entries = group.entries();
-                        for line in (0..entries).step_by(16) {
-                            V::prefetch(matrix.values(), entry + AHEAD + line);
-                        }
-                        for line in (0..entries).step_by(32) {
-                            V::prefetch(matrix.places(), at + AHEAD + line);
-                        }
+                        entries.prefetch::<V>(group.entries());
                     }
-                    let mut sums = [[V::splat(0.0); N]; PANEL_ROWS];
-                    for (sums, &row) in sums.iter_mut().zip(&rows) {
+                    let mut sums = [[[V::splat(0.0); N]; PANEL_ROWS]; S];
+                    for (sums, &row) in sums[0].iter_mut().zip(&rows) {
                         for (n, sum) in sums.iter_mut().enumerate() {
                             *sum = if first {
                                 V::splat(V::read(bias, row))
@@ -89,40 +101,45 @@ impl SpmmPanel<'_> {
                             };
                         }
                     }
-                    for _ in 0..group.fours {
-                        let x_at = first_of::<V, N>(V::read(matrix.places(), at));
-                        let (first, second) = sums.split_at_mut(2);
-                        let [a, b, c, d] = [0, 1, 2, 3].map(|row| V::read(matrix.values(), entry + row));
-                        multiply_both([V::splat(a), V::splat(b)], x, x_at, first);
-                        multiply_both([V::splat(c), V::splat(d)], V::again(x), x_at, second);
-                        (at, entry) = (at + 1, entry + PANEL_ROWS);
-                    }
-                    for _ in 0..group.pairs {
-                        let [a, b, c, d] = splat_four::<V, BY_LOADS>(matrix.values(), entry);
-                        let places = [at, at + 1].map(|at| V::read(matrix.places(), at));
-                        let (first, second) = sums.split_at_mut(2);
-                        multiply_both([a, b], x, first_of::<V, N>(places[0]), first);
-                        multiply_both([c, d], x, first_of::<V, N>(places[1]), second);
-                        (at, entry) = (at + 2, entry + PANEL_ROWS);
-                    }
-                    for _ in 0..group.singles {
-                        let places = V::read_four(matrix.places(), at);
-                        let weights = splat_four::<V, BY_LOADS>(matrix.values(), entry);
-                        for (offset, (weight, sums)) in weights.into_iter().zip(&mut sums).enumerate() {
-                            let x_at = first_of::<V, N>((places >> (16 * offset)) as u16);
-                            multiply(weight, x, x_at, sums);
+                    for _ in 0..group.fours as usize / S {
+                        for sums in &mut sums {
+                            entries.four(x, sums);
                         }
-                        (at, entry) = (at + PANEL_ROWS, entry + PANEL_ROWS);
                     }
-                    for (sums, &rest) in sums.iter_mut().zip(&group.rest) {
+                    for sums in sums.iter_mut().take(group.fours as usize % S) {
+                        entries.four(x, sums);
+                    }
+                    for _ in 0..group.pairs as usize / S {
+                        for sums in &mut sums {
+                            entries.pair::<V, N, BY_LOADS>(x, sums);
+                        }
+                    }
+                    for sums in sums.iter_mut().take(group.pairs as usize % S) {
+                        entries.pair::<V, N, BY_LOADS>(x, sums);
+                    }
+                    for _ in 0..group.singles as usize / S {
+                        for sums in &mut sums {
+                            entries.single::<V, N, BY_LOADS>(x, sums);
+                        }
+                    }
+                    for sums in sums.iter_mut().take(group.singles as usize % S) {
+                        entries.single::<V, N, BY_LOADS>(x, sums);
+                    }
+                    for (sums, &rest) in sums[0].iter_mut().zip(&group.rest) {
                         for _ in 0..rest {
-                            let x_at = first_of::<V, N>(V::read(matrix.places(), at));
-                            multiply(V::splat(V::read(matrix.values(), entry)), x, x_at, sums);
-                            (at, entry) = (at + 1, entry + 1);
+                            entries.rest(x, sums);
+                        }
+                    }
+                    let mut total = sums[0];
+                    for sums in &sums[1..] {
+                        for (total, sums) in total.iter_mut().zip(sums) {
+                            for (total, &sum) in total.iter_mut().zip(sums) {
+                                *total = total.add(sum);
+                            }
                         }
                     }
                     // Backwards, so that the first row comes last: it stands in for rows that a last group lacks.
-                    for (sums, &row) in sums.iter().zip(&rows).rev() {
+                    for (sums, &row) in total.iter().zip(&rows).rev() {
                         for (n, &sum) in sums.iter().enumerate() {
                             let value = match activation {
                                 Activation::Relu if last => sum.relu(),
@@ -134,6 +151,97 @@ impl SpmmPanel<'_> {
                 }
             }
         }
+    }
+}
+
+/// The entries of a panel, walked from the first to the last.
+struct Entries<'a> {
+    matrix: &'a PanelMatrix,
+    /// Where the next places are.
+    at: usize,
+    /// Where the next values are.
+    entry: usize,
+}
+
+/// # Safety
+/// For all methods: the CPU has the instruction set of `V`, there are so many entries left, and `x` has `N` vectors for each of
+/// their columns.
+impl Entries<'_> {
+    /// Asks for so many entries, ahead of their use.
+    #[inline(always)]
+    unsafe fn prefetch<V: Vector>(&self, entries: usize) {
+        // SAFETY: the caller's promises.
+        unsafe {
+            for line in (0..entries).step_by(16) {
+                V::prefetch(self.matrix.values(), self.entry + AHEAD + line);
+            }
+            for line in (0..entries).step_by(32) {
+                V::prefetch(self.matrix.places(), self.at + AHEAD + line);
+            }
+        }
+    }
+
+    /// A column that all rows share.
+    #[inline(always)]
+    unsafe fn four<V: Vector, const N: usize>(&mut self, x: &[f32], sums: &mut [[V; N]; PANEL_ROWS]) {
+        let values = self.matrix.values();
+        // SAFETY: the caller's promises.
+        unsafe {
+            let x_at = first_of::<V, N>(V::read(self.matrix.places(), self.at));
+            let (first, second) = sums.split_at_mut(2);
+            let [a, b, c, d] = [0, 1, 2, 3].map(|row| V::read(values, self.entry + row));
+            multiply_both([V::splat(a), V::splat(b)], x, x_at, first);
+            multiply_both([V::splat(c), V::splat(d)], V::again(x), x_at, second);
+        }
+        (self.at, self.entry) = (self.at + 1, self.entry + PANEL_ROWS);
+    }
+
+    /// A column that the first two rows share, and one of the last two.
+    #[inline(always)]
+    unsafe fn pair<V: Vector, const N: usize, const BY_LOADS: bool>(
+        &mut self,
+        x: &[f32],
+        sums: &mut [[V; N]; PANEL_ROWS],
+    ) {
+        // SAFETY: the caller's promises.
+        unsafe {
+            let [a, b, c, d] = splat_four::<V, BY_LOADS>(self.matrix.values(), self.entry);
+            let places = [self.at, self.at + 1].map(|at| V::read(self.matrix.places(), at));
+            let (first, second) = sums.split_at_mut(2);
+            multiply_both([a, b], x, first_of::<V, N>(places[0]), first);
+            multiply_both([c, d], x, first_of::<V, N>(places[1]), second);
+        }
+        (self.at, self.entry) = (self.at + 2, self.entry + PANEL_ROWS);
+    }
+
+    /// A column of each row.
+    #[inline(always)]
+    unsafe fn single<V: Vector, const N: usize, const BY_LOADS: bool>(
+        &mut self,
+        x: &[f32],
+        sums: &mut [[V; N]; PANEL_ROWS],
+    ) {
+        // SAFETY: the caller's promises.
+        unsafe {
+            let places = V::read_four(self.matrix.places(), self.at);
+            let weights = splat_four::<V, BY_LOADS>(self.matrix.values(), self.entry);
+            for (offset, (weight, sums)) in weights.into_iter().zip(sums).enumerate() {
+                let x_at = first_of::<V, N>((places >> (16 * offset)) as u16);
+                multiply(weight, x, x_at, sums);
+            }
+        }
+        (self.at, self.entry) = (self.at + PANEL_ROWS, self.entry + PANEL_ROWS);
+    }
+
+    /// A column of one row.
+    #[inline(always)]
+    unsafe fn rest<V: Vector, const N: usize>(&mut self, x: &[f32], sums: &mut [V; N]) {
+        // SAFETY: the caller's promises.
+        unsafe {
+            let x_at = first_of::<V, N>(V::read(self.matrix.places(), self.at));
+            multiply(V::splat(V::read(self.matrix.values(), self.entry)), x, x_at, sums);
+        }
+        (self.at, self.entry) = (self.at + 1, self.entry + 1);
     }
 }
 
@@ -221,7 +329,8 @@ mod tests {
         let matrix = PanelMatrix::new(&csr, 40).unwrap();
         let bias: Vec<f32> = (0..rows).map(|row| (row as f32).cos()).collect();
         for isa in Isa::available() {
-            for samples in (1..=isa.tile_vectors()).map(|vectors| vectors * isa.lanes()) {
+            let tiles = (1..=isa.tile_vectors()).map(|vectors| (vectors * isa.lanes(), false));
+            for (samples, sums_twice) in tiles.chain([(isa.lanes(), true)]) {
                 let x: Vec<f32> = (0..columns * samples).map(|at| (at as f32).sin()).collect();
                 let [by_loads, by_shuffles] = [true, false].map(|splat_by_loads| {
                     let mut y = vec![0.0; rows * samples];
@@ -232,6 +341,7 @@ mod tests {
                         bias: &bias,
                         activation: Activation::Relu,
                         samples,
+                        sums_twice,
                         splat_by_loads,
                         x: &x,
                         y: &mut y,

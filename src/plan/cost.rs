@@ -32,8 +32,8 @@ pub(crate) struct Profile {
     pub(crate) loads: f64,
     /// What lookups do, with vectors of the layer's instruction set: for a single sample, and for a few.
     pub(crate) lookups: [LookupWork; 2],
-    /// Slots of all rows in the N:M pattern that the layer fits, if it does.
-    pub(crate) slots: Option<usize>,
+    /// Slots of all rows in the N:M pattern that the layer fits, if it does, and the columns of its groups.
+    pub(crate) slots: Option<(usize, usize)>,
     /// The blocks that the layer falls into, if it does.
     pub(crate) blocks: Option<Blocks>,
     /// Slots of a row in a constant fan-in, if it has one.
@@ -133,7 +133,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
             call + again * (groups - 1) as f64 + samples * chunk * chunks + steps
         }
         Format::Nm => {
-            let Some(weights) = layer.slots else { return f64::INFINITY };
+            let Some((weights, group)) = layer.slots else { return f64::INFINITY };
             let (weights, slots) = (weights as f64, weights as f64 / lanes as f64);
             let (call, for_sample, for_group) = by_cpu(
                 isa,
@@ -148,7 +148,9 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
             // Rows that do not fill a block wait for their own sums.
             let alone = (layer.out.div_ceil(lanes) % NM_BLOCK) as f64 / chunks.max(1.0);
             let bytes = [slots, alone * slots, beyond(weights, near), beyond(weights, 6e5)];
-            call + samples * dot(for_sample, [slots, chunks]) + groups * dot(for_group, bytes)
+            // With AVX2 a group of two vectors takes two permutations, and what chooses between them.
+            let permutations = if lanes == 8 { slots * group.div_ceil(lanes) as f64 } else { slots };
+            call + samples * dot(for_sample, [permutations, chunks]) + groups * dot(for_group, bytes)
         }
         Format::Block => {
             let Some(blocks) = layer.blocks else { return f64::INFINITY };

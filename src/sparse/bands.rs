@@ -81,7 +81,7 @@ impl SparseLinear {
                 Input::Batch(x) => self.forward_loading(matrix, bands, tile, x, own, output.tile),
                 Input::Tile(x) => {
                     let panels = 0..matrix.panels_of_band();
-                    self.forward_bands(matrix, bands, panels, tile.width, x, output.tile);
+                    self.forward_bands(matrix, bands, panels, tile, x, output.tile);
                 }
             }
             if let Some(batch) = output.batch {
@@ -120,10 +120,10 @@ impl SparseLinear {
             let start = if rest.is_empty() { 0 } else { features.start * width };
             let buffer = &mut buffer[start..start + features.len() * width];
             tile.load(&source, features, buffer, self.isa());
-            self.forward_bands(matrix, bands.start..together, panel..panel + 1, width, buffer, first);
+            self.forward_bands(matrix, bands.start..together, panel..panel + 1, tile, buffer, first);
         }
         let (panels, loaded) = (0..matrix.panels_of_band(), &buffer[..self.shape().1 * width]);
-        self.forward_bands(matrix, together..bands.end, panels, width, loaded, rest);
+        self.forward_bands(matrix, together..bands.end, panels, tile, loaded, rest);
     }
 
     /// Some bands of rows, of which `y` has the outputs, on some panels, of which `x` has the inputs.
@@ -132,32 +132,33 @@ impl SparseLinear {
         matrix: &PanelMatrix,
         bands: Range<usize>,
         panels: Range<usize>,
-        samples: usize,
+        tile: &Tile,
         x: &[f32],
         y: &mut [f32],
     ) {
-        let activation = self.activation();
+        let (activation, samples, isa) = (self.activation(), tile.width, self.isa());
         let complete = panels.end == matrix.panels_of_band();
         let mut rest = y;
         for band in bands {
             let rows = matrix.rows_of(band..band + 1);
             let (y, after) = rest.split_at_mut(rows.len() * samples);
             let (bias, panels) = (&self.bias_slice()[rows.clone()], panels.clone());
-            let (splat_by_loads, y) = (self.isa().splats_by_loads(), &mut *y);
-            self.isa().run(SpmmPanel {
+            let y = &mut *y;
+            isa.run(SpmmPanel {
                 matrix,
                 band,
                 panels,
                 bias,
                 activation,
                 samples,
-                splat_by_loads,
+                sums_twice: tile.alone && isa.sums_twice(),
+                splat_by_loads: isa.splats_by_loads(),
                 x,
                 y,
             });
             if complete && !is_fused(activation) && activation != Activation::Softmax {
                 let features = rows.len();
-                self.isa().run(Activate { activation, values: y, features, by_features: true });
+                isa.run(Activate { activation, values: y, features, by_features: true });
             }
             rest = after;
         }

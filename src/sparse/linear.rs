@@ -162,7 +162,7 @@ impl SparseLinear {
             let width = plan::panel_width((out, inputs), self.kept() as f64, self.isa, false);
             let loads = PanelMatrix::loads(&self.matrix, width);
             let lookups = plan::lookups(&self.matrix, self.isa);
-            let slots = NmMatrix::fit(&self.matrix).map(|nm| out * nm.slots(inputs));
+            let slots = NmMatrix::fit(&self.matrix).map(|nm| (out * nm.slots(inputs), nm.m));
             let blocks = BlockMatrix::fit(&self.matrix);
             let fan_in = FanInMatrix::fit(&self.matrix);
             Profile { out, inputs, kept: self.kept(), loads, lookups, slots, blocks, fan_in }
