@@ -350,6 +350,30 @@ pub(crate) fn lookups(matrix: &CsrMatrix, isa: Isa) -> [LookupWork; 2] {
 /// Samples below which a dense layer brings a batch into rows, whatever layout it has: there faer is several times as fast.
 pub(crate) const FEW_SAMPLES: usize = 13;
 
+/// The same with an instruction set, and the layer's shape: no more than [`FEW_SAMPLES`]. The limits of AVX2 were measured on four
+/// layers.
+#[cfg(feature = "dense")]
+pub(crate) fn few_samples(shape: (usize, usize), isa: Isa) -> usize {
+    match isa.lanes() {
+        8 if is_far(shape) => 0,
+        8 => 9,
+        _ => FEW_SAMPLES,
+    }
+}
+
+/// Whether faer multiplies rows of samples faster by a layer's weights as they are than by their transpose: with AVX2, where they
+/// do not stay in a cache, or are packed for many samples anyway.
+#[cfg(feature = "dense")]
+pub(crate) fn by_weights(shape: (usize, usize), samples: usize, isa: Isa) -> bool {
+    isa.lanes() == 8 && (is_far(shape) || shape.0 * shape.1 > 1_200_000 && samples >= FEW_SAMPLES)
+}
+
+/// Whether dense weights of this shape, 10 MB, are more than a core keeps for itself.
+#[cfg(feature = "dense")]
+fn is_far((out, inputs): (usize, usize)) -> bool {
+    out * inputs > 2_500_000
+}
+
 /// Whether faer multiplies one sample faster by the columns of a layer's weights than by their rows, which are short.
 pub(crate) fn by_columns((out, inputs): (usize, usize)) -> bool {
     inputs < 64 && out >= inputs

@@ -10,9 +10,9 @@ mod cost;
 
 use std::fmt;
 
-#[cfg(feature = "dense")]
-pub(crate) use cost::by_columns;
 pub(crate) use cost::{FEW_SAMPLES, Profile, by_features, lookups, panel_width};
+#[cfg(feature = "dense")]
+pub(crate) use cost::{by_columns, by_weights, few_samples};
 use cost::{seconds, way};
 
 use crate::{Error, Isa, Result};

@@ -17,9 +17,9 @@ use crate::format::{BAND_ROWS, BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix
 use crate::kernel::{Activate, SpmvBlock, SpmvCsr, SpmvFanIn, SpmvLookup, SpmvNm, is_fused};
 #[cfg(feature = "dense")]
 use crate::kernel::{finish, gemm};
-#[cfg(feature = "dense")]
-use crate::plan::{FEW_SAMPLES, by_columns};
 use crate::plan::{Format, Profile};
+#[cfg(feature = "dense")]
+use crate::plan::{by_columns, by_weights, few_samples};
 use crate::{Activation, Error, Isa, Result, plan};
 
 /// A linear layer with sparse weights: `y = activation(W·x + b)`, `W` of shape `[out, in]`.
@@ -336,7 +336,7 @@ impl SparseLinear {
         let by_rows = |strides: &[isize]| strides[1] == 1;
         let rows = by_rows(x.strides()) && by_rows(y.strides());
         // Which way round faer is fastest: measured.
-        let finite = if (2..FEW_SAMPLES).contains(&samples) && !rows {
+        let finite = if (2..few_samples((out, inputs), self.isa)).contains(&samples) && !rows {
             // So much faster on rows that they are worth the way to them, and back.
             let (x_rows, y_rows) = (&mut before[..samples * inputs], &mut after[..samples * out]);
             Rows { samples: 0..samples, stride: inputs }.load(x, x_rows);
@@ -348,7 +348,7 @@ impl SparseLinear {
         } else {
             if samples == 1 && !by_columns((out, inputs)) {
                 gemm(y.view_mut().reversed_axes(), self.dense(), x.t(), threads);
-            } else if samples == 1 || rows {
+            } else if samples == 1 || rows && !by_weights((out, inputs), samples, self.isa) {
                 gemm(y.view_mut(), x, self.transposed(), threads);
             } else {
                 gemm(y.view_mut(), x, self.dense().t(), threads);
