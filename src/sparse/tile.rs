@@ -7,12 +7,20 @@ use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use crate::Isa;
 use crate::kernel::{FeaturesToTile, RowsToTile, TileToFeatures, TileToRows};
 
-/// The tiles of a batch: as wide as can be, and the last one rounded up to whole vectors.
+/// The tiles of a batch: as wide as can be, and the last one rounded up to whole vectors. Where that would be a vector by itself,
+/// which takes more than its share, the last two are about the same.
 pub(crate) fn tiles(batch: usize, isa: Isa) -> impl Iterator<Item = Tile> {
-    let widest = isa.lanes() * isa.tile_vectors();
-    (0..batch).step_by(widest).map(move |start| {
-        let samples = start..(start + widest).min(batch);
-        Tile { width: samples.len().next_multiple_of(isa.lanes()), samples, alone: batch <= isa.lanes() }
+    let (lanes, widest) = (isa.lanes(), isa.tile_vectors());
+    let (mut start, alone) = (0, batch <= lanes);
+    std::iter::from_fn(move || {
+        let vectors = match (batch - start).div_ceil(lanes) {
+            0 => return None,
+            left if left == widest + 1 => left.div_ceil(2),
+            left => left.min(widest),
+        };
+        let samples = start..batch.min(start + vectors * lanes);
+        start = samples.end;
+        Some(Tile { samples, width: vectors * lanes, alone })
     })
 }
 
