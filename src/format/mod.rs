@@ -3,8 +3,8 @@
 //!
 //! | layout | for | bytes per kept weight |
 //! |---|---|---|
-//! | [`CsrMatrix`] | single samples on CPUs without AVX2 | 8, and 4 a row |
-//! | [`LookupMatrix`] | single samples and small batches | 6 to 7 at 80%, 10 to 13 at 95%, with padding |
+//! | [`CsrMatrix`] | single samples of very few weights, or without AVX2 | 8, and 4 a row |
+//! | [`LookupMatrix`] | single samples and small batches | 6 to 8 at 80%, 10 to 13 at 95%, with padding |
 //! | [`NmMatrix`] | the same, where every M columns of a row keep N | 4.25 for 2:4, up to 4.7 for others |
 //! | [`BlockMatrix`] | the same, where R neighbouring rows share their columns | 4.25 for 16 rows, 5 for 4 |
 //! | [`FanInMatrix`] | the same, where a few weights are all that is left of each row, the same count of each | 8 |
