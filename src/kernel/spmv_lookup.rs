@@ -258,3 +258,55 @@ pub(super) unsafe fn finish<V: Vector>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::{Isa, Mask};
+
+    /// A plan takes the window that it expects to be fastest, so that no test through the public interface sees all of them.
+    #[test]
+    fn every_window_gives_the_product() {
+        for (rows, columns, sparsity) in [(1, 1, 0.0), (37, 90, 0.0), (67, 211, 0.8), (40, 300, 0.97)] {
+            let weight = Array2::from_shape_fn((rows, columns), |(i, j)| ((31 * i + 7 * j) as f32).sin());
+            let mask = Mask::random((rows, columns), sparsity, 1).unwrap();
+            let exact = CsrMatrix::new(mask.apply(weight.view()).unwrap()).unwrap();
+            let bias: Vec<f32> = (0..rows).map(|row| (row as f32).cos()).collect();
+            for isa in Isa::available() {
+                for window in Window::all(isa.lanes()).unwrap() {
+                    let matrix = LookupMatrix::new(&exact, window);
+                    for samples in 1..=4 {
+                        let x_stride = window.readable(columns);
+                        let x: Vec<f32> = (0..samples * x_stride).map(|at| (at as f32).sin()).collect();
+                        let mut y = vec![0.0; samples * rows];
+                        let (bias, activation) = (&bias[..], Activation::Relu);
+                        isa.run(SpmvLookup {
+                            matrix: &matrix,
+                            exact: &exact,
+                            bias,
+                            activation,
+                            samples,
+                            x: &x,
+                            x_stride,
+                            y: &mut y,
+                            y_stride: rows,
+                        });
+                        for (at, &y) in y.iter().enumerate() {
+                            let (sample, row) = (at / rows, at % rows);
+                            let entries = exact.csr().outer_view(row).unwrap();
+                            let product = |(column, &weight): (usize, &f32)| {
+                                f64::from(weight) * f64::from(x[sample * x_stride + column])
+                            };
+                            let sum = f64::from(bias[row]) + entries.iter().map(product).sum::<f64>();
+                            // γₙ·Σ|w||x| of at most 91 products below 1 is below 1e-3.
+                            let error = (f64::from(y) - sum.max(0.0)).abs();
+                            assert!(error < 1e-3, "{isa}, {window:?}, {samples} samples: {y} for {sum}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
