@@ -22,8 +22,8 @@ use crate::{Error, Result};
 /// Rows that are walked together: enough independent sums to hide the latency of a multiply-add.
 pub const PANEL_ROWS: usize = 4;
 
-/// What a place is a column times: the fewest lanes of a vector. An address of x86 multiplies by as much again at no cost, so that
-/// kernels get from a place to a column's activations with one instruction less.
+/// What a place is a column times: lanes of the shortest vector that there is a kernel for. An address of x86 multiplies by as much
+/// again at no cost, so that kernels get from a place to a column's activations with one instruction less.
 pub(crate) const PLACES: usize = 8;
 
 /// Rows of a band, at most. All bands of a matrix are about the same, so that threads have the same to do.

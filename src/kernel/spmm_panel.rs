@@ -265,8 +265,8 @@ unsafe fn splat_four<V: Vector, const BY_LOADS: bool>(values: &[f32], at: usize)
 /// Where the activations of a column begin, from its place.
 #[inline(always)]
 fn first_of<V: Vector, const N: usize>(place: u16) -> usize {
-    const { assert!(V::LANES % PLACES == 0, "vectors of whole places") };
-    usize::from(place) * (N * V::LANES / PLACES)
+    let place = usize::from(place);
+    if V::LANES >= PLACES { place * (N * V::LANES / PLACES) } else { place / (PLACES / V::LANES) * N }
 }
 
 /// Adds two weights, splat, times the activations of one column to the sums of their rows, with one load for both.
