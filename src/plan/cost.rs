@@ -16,7 +16,7 @@
 //!   Set by hand: the ways, and what comes from beyond the third-level cache.
 //!
 //! So faer's are those of AVX-512, and on the last one of AVX2; where there is neither, its multiply-adds are taken to be as much
-//! slower as vectors are shorter.
+//! slower as vectors are shorter. (Where a CPU with AVX-512 is told to use AVX2, faer does not hear of it, and is faster than that.)
 
 use super::{Format, Layout};
 use crate::Isa;
@@ -149,7 +149,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
             let alone = (layer.out.div_ceil(lanes) % NM_BLOCK) as f64 / chunks.max(1.0);
             let bytes = [slots, alone * slots, beyond(weights, near), beyond(weights, 6e5)];
             // With AVX2 a group of two vectors takes two permutations, and what chooses between them.
-            let permutations = if lanes == 8 { slots * group.div_ceil(lanes) as f64 } else { slots };
+            let permutations = slots * by_cpu(isa, [1, 1, 1, group.div_ceil(lanes), 1]) as f64;
             call + samples * dot(for_sample, [permutations, chunks]) + groups * dot(for_group, bytes)
         }
         Format::Block => {
@@ -354,18 +354,16 @@ pub(crate) const FEW_SAMPLES: usize = 13;
 /// layers.
 #[cfg(feature = "dense")]
 pub(crate) fn few_samples(shape: (usize, usize), isa: Isa) -> usize {
-    match isa.lanes() {
-        8 if is_far(shape) => 0,
-        8 => 9,
-        _ => FEW_SAMPLES,
-    }
+    let avx2 = if is_far(shape) { 0 } else { 9 };
+    by_cpu(isa, [FEW_SAMPLES, FEW_SAMPLES, FEW_SAMPLES, avx2, FEW_SAMPLES])
 }
 
 /// Whether faer multiplies rows of samples faster by a layer's weights as they are than by their transpose: with AVX2, where they
 /// do not stay in a cache, or are packed for many samples anyway.
 #[cfg(feature = "dense")]
 pub(crate) fn by_weights(shape: (usize, usize), samples: usize, isa: Isa) -> bool {
-    isa.lanes() == 8 && (is_far(shape) || shape.0 * shape.1 > 1_200_000 && samples >= FEW_SAMPLES)
+    let avx2 = is_far(shape) || shape.0 * shape.1 > 1_200_000 && samples >= FEW_SAMPLES;
+    by_cpu(isa, [false, false, false, avx2, false])
 }
 
 /// Whether dense weights of this shape, 10 MB, are more than a core keeps for itself.
