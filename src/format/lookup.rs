@@ -6,8 +6,8 @@
 //! vectors of activations hold, and has a constant number of *slots*: a slot is one kept weight for each row of the chunk,
 //! and which of the window's columns it belongs to, in as few bits as that takes.
 //!
-//! A window begins at the first column that some row of the chunk has not come to yet, or at the vector that this lies in. So windows overlap,
-//! and rows need not keep pace: one with many entries at a place takes them in several steps, while the others go ahead, as far
+//! A window begins at the first column that some row of the chunk has not come to yet, or, of more than one vector, at the vector
+//! that this lies in. So windows overlap, and rows need not keep pace: one with many entries at a place takes them in several steps, while the others go ahead, as far
 //! as the window reaches. A row that has nothing more there gets padding, weight 0 on the window's first column. A wider window
 //! pads less, and takes more permutations; fewer slots a step pad less, and load the window more often: each
 //! matrix gets those that cost least. Where rows differ much in length they are sorted by it, so that those of a chunk

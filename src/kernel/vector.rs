@@ -14,7 +14,8 @@ pub(crate) trait Vector: Copy {
     /// Lanes of a register.
     const LANES: usize;
 
-    /// Whether a [gather](Self::gather), and the sum of a vector's lanes now and then, take less than a load for each lane.
+    /// Whether a [gather](Self::gather), and the sum of a vector's lanes now and then, take less than a load for each lane. Measured with
+    /// AVX2 only.
     const GATHERS: bool;
 
     /// `value` in every lane.
