@@ -64,6 +64,8 @@ impl Vector for Lanes {
 
     const GATHERS: bool = true;
 
+    const PANEL_STEPS: usize = 4;
+
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         // SAFETY: the CPU has the instructions; so below.

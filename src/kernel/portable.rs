@@ -19,6 +19,8 @@ impl Vector for Lanes {
 
     const GATHERS: bool = false;
 
+    const PANEL_STEPS: usize = 1;
+
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         Self([value; LANES])

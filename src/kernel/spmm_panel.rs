@@ -77,6 +77,7 @@ impl SpmmPanel<'_> {
         let Self { matrix, band, panels, bias, activation, x, y, .. } = self;
         let origin = matrix.columns_of(panels.clone()).start;
         let far = matrix.values().len() >= FAR;
+        let turn = if S == 1 { V::PANEL_STEPS } else { 1 };
         for index in panels {
             let panel = &matrix.band(band)[index];
             let (first, last) = (index == 0, index + 1 == matrix.panels_of_band());
@@ -117,7 +118,14 @@ impl SpmmPanel<'_> {
                     for sums in sums.iter_mut().take(group.pairs as usize % S) {
                         entries.pair::<V, N, BY_LOADS>(x, sums);
                     }
-                    for _ in 0..group.singles as usize / S {
+                    for _ in 0..group.singles as usize / (turn * S) {
+                        for _ in 0..turn {
+                            for sums in &mut sums {
+                                entries.single::<V, N, BY_LOADS>(x, sums);
+                            }
+                        }
+                    }
+                    for _ in 0..group.singles as usize % (turn * S) / S {
                         for sums in &mut sums {
                             entries.single::<V, N, BY_LOADS>(x, sums);
                         }

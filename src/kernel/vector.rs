@@ -18,6 +18,10 @@ pub(crate) trait Vector: Copy {
     /// AVX2 only.
     const GATHERS: bool;
 
+    /// How many steps of four weights panels take in one turn of their loop. Measured with AVX2 only: a turn of four takes 24 samples
+    /// 2 to 8% less time.
+    const PANEL_STEPS: usize;
+
     /// `value` in every lane.
     ///
     /// # Safety

@@ -395,20 +395,23 @@ pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa, a
     // Activations of a panel: most of a first-level cache of 48 KB or, without AVX-512, 32 KB. The rest is for what streams through.
     let bytes = by_cpu(isa, [40 << 10, 40 << 10, 40 << 10, 28 << 10, 28 << 10]);
     let width = bytes / (size_of::<f32>() * isa.lanes() * isa.tile_vectors());
-    // Loads for a row below which a panel is too narrow: taking up and putting away a row's sums then costs as much as reading a
-    // larger panel from the second level. The activations of one vector of samples fit the first in any case.
-    let [few, fewer] = by_cpu(
+    // Loads for a row below which a panel is too narrow, and had better be a third wider, twice as wide, or four times: taking up and
+    // putting away a row's sums then costs as much as reading a larger panel from the second level. The activations of one vector
+    // of samples fit the first in any case.
+    let [some, few, fewer] = by_cpu(
         isa,
         match alone {
-            true => [[16.0, 4.0], [64.0, 20.0], [16.0, 4.0], [32.0, 12.0], [8.0, 4.0]],
-            false => [[6.0, 3.0], [5.5, 3.0], [8.0, 4.0], [8.0, 4.0], [8.0, 4.0]],
+            true => {
+                [[0.0, 16.0, 4.0], [0.0, 64.0, 20.0], [0.0, 16.0, 4.0], [0.0, 32.0, 12.0], [0.0, 8.0, 4.0]]
+            }
+            false => [[0.0, 6.0, 3.0], [0.0, 5.5, 3.0], [0.0, 8.0, 4.0], [15.0, 7.5, 4.0], [0.0, 8.0, 4.0]],
         },
     );
-    let loads = width as f64 * loads / (out * inputs) as f64;
-    let width = match loads {
-        _ if loads >= few => width,
-        _ if loads >= fewer => 2 * width,
-        _ => 4 * width,
+    let width = match width as f64 * loads / (out * inputs) as f64 {
+        loads if loads < fewer => 4 * width,
+        loads if loads < few => 2 * width,
+        loads if loads < some => width + width / 3,
+        _ => width,
     };
     let panels = ((inputs + width / 2) / width).max(1);
     inputs.div_ceil(panels)
