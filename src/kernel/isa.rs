@@ -1,9 +1,8 @@
 //! Which instruction sets this CPU has.
 
 use std::fmt;
-#[cfg(target_arch = "x86_64")]
-use std::sync::OnceLock;
 
+use super::cpu::{has_avx_vnni, is_amd};
 use super::vector::MAX_LANES;
 use super::{Task, portable};
 #[cfg(target_arch = "x86_64")]
@@ -213,34 +212,4 @@ impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// Whether AMD made this CPU.
-#[cfg(target_arch = "x86_64")]
-fn is_amd() -> bool {
-    use std::arch::x86_64::__cpuid;
-
-    static AMD: OnceLock<bool> = OnceLock::new();
-    *AMD.get_or_init(|| {
-        #[allow(unused_unsafe)] // newer compilers know that every x86-64 has the instruction
-        // SAFETY: it is part of x86-64.
-        let vendor = unsafe { __cpuid(0) };
-        [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes) == [*b"Auth", *b"enti", *b"cAMD"]
-    })
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn is_amd() -> bool {
-    false
-}
-
-/// Whether the CPU has AVX-VNNI, which came with Golden Cove among those with AVX-512 of Intel.
-#[cfg(target_arch = "x86_64")]
-fn has_avx_vnni() -> bool {
-    is_x86_feature_detected!("avxvnni")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn has_avx_vnni() -> bool {
-    false
 }

@@ -7,7 +7,7 @@
 //! sparse layers, `derive` for the derivatives of activations, and `descend` for the optimizer. (The dense product is
 //! faer's: `gemm`.) An
 //! instruction set is one file that names its intrinsics (`avx512`, `avx2`) or spells them out in plain Rust (`portable`),
-//! and one arm in [`Isa::run`]. NEON would be one more of each.
+//! and one arm in [`Isa::run`]. NEON would be one more of each. What else a CPU is asked is in `cpu`.
 //!
 //! Nothing in here allocates, starts threads or reads files. What a task may assume of a packed matrix, that
 //! matrix's constructor has checked; what it assumes of the slices, its `run` asserts.
@@ -31,6 +31,7 @@ mod activate;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod cpu;
 #[cfg(feature = "dense")]
 mod derive;
 #[cfg(feature = "dense")]
@@ -54,6 +55,7 @@ mod transpose;
 mod vector;
 
 pub(crate) use activate::{Activate, is_fused};
+pub(crate) use cpu::first_level_cache;
 #[cfg(feature = "dense")]
 pub(crate) use derive::{Derive, needs_sums};
 #[cfg(feature = "dense")]

@@ -21,6 +21,7 @@
 use super::{Format, Layout};
 use crate::Isa;
 use crate::format::{Blocks, CsrMatrix, LookupWork, NM_BLOCK};
+use crate::kernel::first_level_cache;
 
 /// What the cost of a layer depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -392,8 +393,9 @@ pub(crate) fn by_features(mut outs: impl Iterator<Item = usize>, batch: usize, i
 /// one for each kept weight, or fewer where rows share columns. They are meant for the widest tiles, or for those of a vector
 /// that are `alone`, whose panels may be wider.
 pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa, alone: bool) -> usize {
-    // Activations of a panel: most of a first-level cache of 48 KB or, without AVX-512, 32 KB. The rest is for what streams through.
-    let bytes = by_cpu(isa, [40 << 10, 40 << 10, 40 << 10, 28 << 10, 28 << 10]);
+    // Activations of a panel: five sixths of the first-level cache. The rest is for what streams through. (With 48 KB so measured, and
+    // with 32 KB about the best.)
+    let bytes = first_level_cache() / 6 * 5;
     let width = bytes / (size_of::<f32>() * isa.lanes() * isa.tile_vectors());
     // Loads for a row below which a panel is too narrow, and had better be a third wider, twice as wide, or four times: taking up and
     // putting away a row's sums then costs as much as reading a larger panel from the second level. The activations of one vector

@@ -1,0 +1,54 @@
+//! What else of a CPU than its instruction sets decides which way is fastest.
+
+use std::sync::OnceLock;
+
+/// The facts, asked for once: under a hypervisor each question takes microseconds.
+struct Cpu {
+    is_amd: bool,
+    first_level: Option<usize>,
+}
+
+fn cpu() -> &'static Cpu {
+    static CPU: OnceLock<Cpu> = OnceLock::new();
+    CPU.get_or_init(Cpu::ask)
+}
+
+impl Cpu {
+    #[cfg(target_arch = "x86_64")]
+    fn ask() -> Self {
+        use raw_cpuid::{CacheType, CpuId};
+
+        let cpu = CpuId::new();
+        let is_amd = cpu.get_vendor_info().is_some_and(|vendor| vendor.as_str() == "AuthenticAMD");
+        let mut caches = cpu.get_cache_parameters().into_iter().flatten();
+        let first_level = caches.find(|cache| cache.level() == 1 && cache.cache_type() == CacheType::Data);
+        let first_level = first_level.map(|cache| {
+            let lines = cache.sets() * cache.associativity() * cache.physical_line_partitions();
+            lines * cache.coherency_line_size()
+        });
+        Self { is_amd, first_level }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn ask() -> Self {
+        Self { is_amd: false, first_level: None }
+    }
+}
+
+/// Whether AMD made this CPU.
+pub(super) fn is_amd() -> bool {
+    cpu().is_amd
+}
+
+/// Whether the CPU has AVX-VNNI, which came with Golden Cove among those with AVX-512 of Intel.
+pub(super) fn has_avx_vnni() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avxvnni");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Bytes of a core's first-level cache of data: what the CPU says, if that can be, or else 32 KB, than which few have less.
+pub(crate) fn first_level_cache() -> usize {
+    cpu().first_level.filter(|bytes| (16 << 10..=128 << 10).contains(bytes)).unwrap_or(32 << 10)
+}
