@@ -78,8 +78,8 @@ impl Layer {
         let (out, inputs) = layer.shape();
         let matrix = CsrMatrix::new(mask.apply(layer.weight())?)?;
         let kept = matrix.kept();
-        let pattern = Pattern::new(&matrix, panel_width((out, inputs), kept as f64, isa, false));
-        let width = panel_width((inputs, out), kept as f64, isa, false);
+        let pattern = Pattern::new(&matrix, panel_width((out, inputs), kept as f64, isa, isa.tile_vectors()));
+        let width = panel_width((inputs, out), kept as f64, isa, isa.tile_vectors());
         let places = Places::Sparse { transposed: pattern.transposed(width), pattern };
         Ok(Self::new(layer, isa, places, kept))
     }

@@ -108,7 +108,7 @@ impl Pass {
         if self.narrow {
             self.tiles.extend(tiles(batch, self.isa));
         } else {
-            self.tiles.push(Tile { samples: 0..batch, width: batch.next_multiple_of(lanes), alone: true });
+            self.tiles.push(Tile { samples: 0..batch, width: batch.next_multiple_of(lanes), widest: 1 });
         }
         self.lanes = batch.next_multiple_of(lanes);
         self.labels.clear();

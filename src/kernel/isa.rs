@@ -38,6 +38,9 @@ const SETS: &[Set] = &[
     Set::Avx512,
 ];
 
+/// Vectors in the widest tile of any.
+pub(crate) const MAX_TILE_VECTORS: usize = 4;
+
 impl Set {
     fn name(self) -> &'static str {
         match self {
@@ -131,6 +134,15 @@ impl Isa {
             Set::Avx2 => 3,
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => 4,
+        }
+    }
+
+    /// Vectors of the widest tile of a batch, which is its first: as many as can be, but where that would leave a vector by itself, which takes
+    /// more than its share, the last two tiles are about the same.
+    pub(crate) fn widest_tile(self, batch: usize) -> usize {
+        match batch.div_ceil(self.lanes()) {
+            vectors if vectors == self.tile_vectors() + 1 => vectors.div_ceil(2),
+            vectors => vectors.clamp(1, self.tile_vectors()),
         }
     }
 

@@ -216,7 +216,8 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
             // per group of rows in a panel, its sums, which are taken up and put away.
             let vectors = batch.div_ceil(lanes) as f64;
             let tiles = batch.div_ceil(lanes * isa.tile_vectors()) as f64;
-            let width = panel_width((layer.out, layer.inputs), layer.loads * kept, isa, batch <= lanes);
+            let width =
+                panel_width((layer.out, layer.inputs), layer.loads * kept, isa, isa.widest_tile(batch));
             let sums = (layer.out.div_ceil(4) * layer.inputs.div_ceil(width)) as f64 * vectors;
             // `multiply`: the least that a vector takes, when the loads are shared.
             let [call, weight, vector, load, multiply, sum, far, farther] = by_cpu(
@@ -390,9 +391,9 @@ pub(crate) fn by_features(mut outs: impl Iterator<Item = usize>, batch: usize, i
 }
 
 /// Columns of a layer's panels, which are all of about the same width, if so many activations are loaded for all of its rows:
-/// one for each kept weight, or fewer where rows share columns. They are meant for the widest tiles, or for those of a vector
-/// that are `alone`, whose panels may be wider.
-pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa, alone: bool) -> usize {
+/// one for each kept weight, or fewer where rows share columns. They are meant for batches whose widest tile is of so many
+/// `vectors`: the fewer, the wider they may be.
+pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa, vectors: usize) -> usize {
     // Activations of a panel: five sixths of the first-level cache. The rest is for what streams through. (With 48 KB so measured, and
     // with 32 KB about the best.)
     let bytes = first_level_cache() / 6 * 5;
@@ -400,15 +401,17 @@ pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa, a
     // Loads for a row below which a panel is too narrow, and had better be a third wider, twice as wide, or four times: taking up and
     // putting away a row's sums then costs as much as reading a larger panel from the second level. The activations of one vector
     // of samples fit the first in any case.
-    let [some, few, fewer] = by_cpu(
-        isa,
-        match alone {
-            true => {
-                [[0.0, 16.0, 4.0], [0.0, 64.0, 20.0], [0.0, 16.0, 4.0], [0.0, 32.0, 12.0], [0.0, 8.0, 4.0]]
-            }
-            false => [[0.0, 6.0, 3.0], [0.0, 5.5, 3.0], [0.0, 8.0, 4.0], [15.0, 7.5, 4.0], [0.0, 8.0, 4.0]],
-        },
-    );
+    let [some, few, fewer] = match vectors {
+        1 => by_cpu(
+            isa,
+            [[0.0, 16.0, 4.0], [0.0, 64.0, 20.0], [0.0, 16.0, 4.0], [0.0, 32.0, 12.0], [0.0, 8.0, 4.0]],
+        ),
+        2 if isa.lanes() == 8 => [28.0, 14.0, 6.0],
+        _ => by_cpu(
+            isa,
+            [[0.0, 6.0, 3.0], [0.0, 5.5, 3.0], [0.0, 8.0, 4.0], [15.0, 7.5, 4.0], [0.0, 8.0, 4.0]],
+        ),
+    };
     let width = match width as f64 * loads / (out * inputs) as f64 {
         loads if loads < fewer => 4 * width,
         loads if loads < few => 2 * width,

@@ -75,7 +75,7 @@ impl SparseLinear {
         others: &mut [Buffers],
         output: Output<'_>,
     ) {
-        let matrix = self.panels(tile.alone);
+        let matrix = self.panels(tile.widest);
         if others.is_empty() || bands.len() < 2 {
             match input {
                 Input::Batch(x) => self.forward_loading(matrix, bands, tile, x, own, output.tile),
@@ -151,7 +151,7 @@ impl SparseLinear {
                 bias,
                 activation,
                 samples,
-                sums_twice: tile.alone && isa.sums_twice(),
+                sums_twice: tile.widest == 1 && isa.sums_twice(),
                 splat_by_loads: isa.splats_by_loads(),
                 x,
                 y,

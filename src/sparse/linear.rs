@@ -1,6 +1,6 @@
 //! One sparse layer.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use ndarray::{Array1, ArrayView1};
 #[cfg(feature = "dense")]
@@ -14,7 +14,9 @@ use super::workspace::{matrix, matrix_mut};
 use crate::aligned::Aligned;
 use crate::csr::{self, Csr};
 use crate::format::{BAND_ROWS, BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, NmMatrix, PanelMatrix};
-use crate::kernel::{Activate, SpmvBlock, SpmvCsr, SpmvFanIn, SpmvLookup, SpmvNm, is_fused};
+use crate::kernel::{
+    Activate, MAX_TILE_VECTORS, SpmvBlock, SpmvCsr, SpmvFanIn, SpmvLookup, SpmvNm, is_fused,
+};
 #[cfg(feature = "dense")]
 use crate::kernel::{finish, gemm};
 use crate::plan::{Format, Profile};
@@ -33,9 +35,8 @@ pub struct SparseLinear {
     isa: Isa,
     /// What the plan asks for of the mask.
     profile: OnceLock<Profile>,
-    panels: OnceLock<PanelMatrix>,
-    /// For batches of up to a vector of samples, if other panels are better for those.
-    wide_panels: OnceLock<PanelMatrix>,
+    /// For batches whose widest tile is one vector, two, and so on: some of them the same.
+    panels: [OnceLock<Arc<PanelMatrix>>; MAX_TILE_VECTORS],
     lookup: OnceLock<LookupMatrix>,
     /// For batches of more than one sample, if another window is better for those.
     shared_lookup: OnceLock<LookupMatrix>,
@@ -86,8 +87,7 @@ impl SparseLinear {
             activation,
             isa,
             profile: OnceLock::new(),
-            panels: OnceLock::new(),
-            wide_panels: OnceLock::new(),
+            panels: [const { OnceLock::new() }; MAX_TILE_VECTORS],
             lookup: OnceLock::new(),
             shared_lookup: OnceLock::new(),
             nm: OnceLock::new(),
@@ -142,7 +142,7 @@ impl SparseLinear {
     }
 
     /// Bytes of the weights as packed in a format, and of the bias. (Panels and slots for lookup may be packed once more:
-    /// panels for batches of a few samples, slots for batches of more than one.)
+    /// panels for batches of one vector of samples, and with AVX2 of two, slots for batches of more than one sample.)
     pub fn packed_bytes(&self, format: Format) -> usize {
         let weights = match format {
             Format::Csr => csr::bytes(self.csr()),
@@ -150,7 +150,7 @@ impl SparseLinear {
             Format::Nm => self.nm().bytes(),
             Format::Block => self.blocks().bytes(),
             Format::FanIn => self.fan_in().bytes(),
-            Format::Panel => self.panels(false).bytes(),
+            Format::Panel => self.panels(self.isa.tile_vectors()).bytes(),
             Format::Dense => return self.dense_bytes(),
         };
         weights + size_of_val(self.bias_slice())
@@ -159,7 +159,8 @@ impl SparseLinear {
     pub(super) fn profile(&self) -> Profile {
         *self.profile.get_or_init(|| {
             let (out, inputs) = self.shape();
-            let width = plan::panel_width((out, inputs), self.kept() as f64, self.isa, false);
+            let width =
+                plan::panel_width((out, inputs), self.kept() as f64, self.isa, self.isa.tile_vectors());
             let loads = PanelMatrix::loads(&self.matrix, width);
             let lookups = plan::lookups(&self.matrix, self.isa);
             let slots = NmMatrix::fit(&self.matrix).map(|nm| (out * nm.slots(inputs), nm.m));
@@ -186,7 +187,7 @@ impl SparseLinear {
                 self.fan_in();
             }
             Format::Panel => {
-                self.panels(batch <= self.isa.lanes());
+                self.panels(self.isa.widest_tile(batch));
             }
             Format::Dense => {
                 #[cfg(feature = "dense")]
@@ -198,14 +199,17 @@ impl SparseLinear {
         }
     }
 
-    /// The panels for tiles that are a batch of their own, no wider than a vector, or for the others.
-    pub(super) fn panels(&self, alone: bool) -> &PanelMatrix {
-        let Profile { out, inputs, kept, loads, .. } = self.profile();
-        let width = |alone| plan::panel_width((out, inputs), loads * kept as f64, self.isa, alone);
-        let panels = if alone && width(true) != width(false) { &self.wide_panels } else { &self.panels };
-        panels.get_or_init(|| {
-            PanelMatrix::new(&self.matrix, width(alone))
-                .unwrap_or_else(|error| unreachable!("the plan's width is in range: {error}"))
+    /// The panels for batches whose widest tile is of so many vectors.
+    pub(super) fn panels(&self, widest: usize) -> &Arc<PanelMatrix> {
+        self.panels[widest - 1].get_or_init(|| {
+            let Profile { out, inputs, kept, loads, .. } = self.profile();
+            let width = |vectors| plan::panel_width((out, inputs), loads * kept as f64, self.isa, vectors);
+            let wider = widest + 1..=self.isa.tile_vectors();
+            match wider.rev().find(|&vectors| width(vectors) == width(widest)) {
+                Some(wider) => Arc::clone(self.panels(wider)),
+                None => PanelMatrix::new(&self.matrix, width(widest))
+                    .map_or_else(|error| unreachable!("the plan's width is in range: {error}"), Arc::new),
+            }
         })
     }
 

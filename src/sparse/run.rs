@@ -82,7 +82,7 @@ impl SparseMlp {
         [before, after]: &mut Buffers,
         batch: usize,
     ) {
-        let alone = batch <= self.isa().lanes();
+        let widest = self.isa().widest_tile(batch);
         let samples = x.nrows();
         let (mut before, mut after) = (&mut before[..], &mut after[..]);
         let mut stretches = stretches(plan).peekable();
@@ -105,7 +105,7 @@ impl SparseMlp {
             };
             match layout {
                 Layout::Rows => self.run_rows(plan, layers, x, y, &mut threads[0], batch == 1),
-                Layout::Tiles => self.run_tiles(layers, x, y, threads, alone),
+                Layout::Tiles => self.run_tiles(layers, x, y, threads, widest),
                 Layout::Batch => {
                     #[cfg(feature = "dense")]
                     {
@@ -120,14 +120,14 @@ impl SparseMlp {
     }
 
     /// A larger batch, in tiles. Threads share its samples out as long as that gives each a tile, and then the rows of
-    /// those layers that have many. What is `alone` is the whole batch.
+    /// those layers that have many. The whole batch has a `widest` tile of so many vectors.
     fn run_tiles(
         &self,
         layers: Range<usize>,
         x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
         threads: &mut [Buffers],
-        alone: bool,
+        widest: usize,
     ) {
         let one_tile = tiles(x.nrows(), self.isa()).nth(1).is_none();
         let share_rows = one_tile && self.layers()[layers.clone()].iter().any(|layer| layer.shares() > 1);
@@ -139,14 +139,14 @@ impl SparseMlp {
             let (x_left, x_right) = x.split_at(Axis(0), middle);
             let (y_left, y_right) = y.split_at(Axis(0), middle);
             join(
-                || self.run_tiles(layers.clone(), x_left, y_left, left, alone),
-                || self.run_tiles(layers.clone(), x_right, y_right, right, alone),
+                || self.run_tiles(layers.clone(), x_left, y_left, left, widest),
+                || self.run_tiles(layers.clone(), x_right, y_right, right, widest),
             );
             return;
         }
         for tile in tiles(x.nrows(), self.isa()) {
             // The part of a thread is run as it would be by one: to the same bits.
-            let tile = Tile { alone, ..tile };
+            let tile = Tile { widest, ..tile };
             let y = y.view_mut().slice_axis_move(Axis(0), tile.samples.clone().into());
             self.run_tile(layers.clone(), &tile, x, y, threads);
         }

@@ -7,20 +7,14 @@ use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use crate::Isa;
 use crate::kernel::{FeaturesToTile, RowsToTile, TileToFeatures, TileToRows};
 
-/// The tiles of a batch: as wide as can be, and the last one rounded up to whole vectors. Where that would be a vector by itself,
-/// which takes more than its share, the last two are about the same.
+/// The tiles of a batch, the widest first, and the last one rounded up to whole vectors.
 pub(crate) fn tiles(batch: usize, isa: Isa) -> impl Iterator<Item = Tile> {
-    let (lanes, widest) = (isa.lanes(), isa.tile_vectors());
-    let (mut start, alone) = (0, batch <= lanes);
+    let (mut start, widest) = (0, isa.widest_tile(batch));
     std::iter::from_fn(move || {
-        let vectors = match (batch - start).div_ceil(lanes) {
-            0 => return None,
-            left if left == widest + 1 => left.div_ceil(2),
-            left => left.min(widest),
-        };
-        let samples = start..batch.min(start + vectors * lanes);
+        let width = isa.widest_tile(batch - start) * isa.lanes();
+        let samples = start..batch.min(start + width);
         start = samples.end;
-        Some(Tile { samples, width: vectors * lanes, alone })
+        (!samples.is_empty()).then_some(Tile { samples, width, widest })
     })
 }
 
@@ -31,8 +25,8 @@ const MAX_WIDTH: usize = 64;
 pub(crate) struct Tile {
     pub(crate) samples: Range<usize>,
     pub(crate) width: usize,
-    /// Whether it is the whole batch, and no wider than a vector.
-    pub(crate) alone: bool,
+    /// Vectors of the widest tile of its batch: panels are packed for these.
+    pub(crate) widest: usize,
 }
 
 /// The samples of a tile in the caller's `[batch, features]`, by what is contiguous there.
