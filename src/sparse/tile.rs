@@ -60,6 +60,10 @@ impl Tile {
             }
             Source::Features(x) => x.slice_axis_move(Axis(1), features.into()),
         };
+        // A batch that is this tile, without a gap.
+        if let Some(x) = x.reversed_axes().to_slice().filter(|_| samples == width) {
+            return tile.copy_from_slice(x);
+        }
         if x.strides()[0] == 1 {
             return isa.run(FeaturesToTile { x, tile, width });
         }
@@ -78,6 +82,9 @@ impl Tile {
             let mut rows: [&mut [f32]; MAX_WIDTH] =
                 std::array::from_fn(|_| rows.next().and_then(|row| row.into_slice()).unwrap_or_default());
             return isa.run(TileToRows { tile, width, rows: &mut rows[..samples] });
+        }
+        if let Some(y) = y.view_mut().reversed_axes().into_slice().filter(|_| samples == width) {
+            return y.copy_from_slice(tile);
         }
         if y.strides()[0] == 1 {
             return isa.run(TileToFeatures { tile, width, y });
