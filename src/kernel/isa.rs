@@ -41,6 +41,9 @@ const SETS: &[Set] = &[
 /// Vectors in the widest tile of any.
 pub(crate) const MAX_TILE_VECTORS: usize = 4;
 
+/// Samples in it.
+pub(crate) const MAX_TILE: usize = MAX_TILE_VECTORS * MAX_LANES;
+
 impl Set {
     fn name(self) -> &'static str {
         match self {

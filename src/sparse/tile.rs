@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
 use crate::Isa;
-use crate::kernel::{FeaturesToTile, RowsToTile, TileToFeatures, TileToRows};
+use crate::kernel::{FeaturesToTile, MAX_TILE, RowsToTile, TileToFeatures, TileToRows};
 
 /// The tiles of a batch, the widest first, and the last one rounded up to whole vectors.
 pub(crate) fn tiles(batch: usize, isa: Isa) -> impl Iterator<Item = Tile> {
@@ -17,9 +17,6 @@ pub(crate) fn tiles(batch: usize, isa: Isa) -> impl Iterator<Item = Tile> {
         (!samples.is_empty()).then_some(Tile { samples, width, widest })
     })
 }
-
-/// Samples in the widest tile of any instruction set.
-const MAX_WIDTH: usize = 64;
 
 /// Some samples of a batch, and the width of the tile that holds them.
 pub(crate) struct Tile {
@@ -33,7 +30,7 @@ pub(crate) struct Tile {
 #[allow(clippy::large_enum_variant)] // It lives on the stack, for one tile.
 pub(super) enum Source<'a> {
     /// The features of each sample; of the array, as many as there are samples.
-    Rows([&'a [f32]; MAX_WIDTH]),
+    Rows([&'a [f32]; MAX_TILE]),
     /// The samples of each feature, or nothing.
     Features(ArrayView2<'a, f32>),
 }
@@ -41,7 +38,7 @@ pub(super) enum Source<'a> {
 impl Tile {
     /// Where the tile's samples are in `x` (`[batch, features]`).
     pub(super) fn source<'a>(&self, x: ArrayView2<'a, f32>) -> Source<'a> {
-        let mut rows = [&[] as &[f32]; MAX_WIDTH];
+        let mut rows = [&[] as &[f32]; MAX_TILE];
         for (row, sample) in rows.iter_mut().zip(self.samples.clone()) {
             let Some(features) = x.index_axis_move(Axis(0), sample).to_slice() else {
                 return Source::Features(x.slice_axis_move(Axis(0), self.samples.clone().into()));
@@ -79,7 +76,7 @@ impl Tile {
         let (samples, width) = (self.samples.len(), self.width);
         if y.strides()[1] == 1 {
             let mut rows = y.rows_mut().into_iter();
-            let mut rows: [&mut [f32]; MAX_WIDTH] =
+            let mut rows: [&mut [f32]; MAX_TILE] =
                 std::array::from_fn(|_| rows.next().and_then(|row| row.into_slice()).unwrap_or_default());
             return isa.run(TileToRows { tile, width, rows: &mut rows[..samples] });
         }
