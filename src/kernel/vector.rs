@@ -176,6 +176,8 @@ pub(crate) trait Vector: Copy {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             _mm_prefetch::<_MM_HINT_T0>(memory.as_ptr().wrapping_add(at).cast());
         }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (memory, at);
     }
 
     /// Column numbers of a lookup, one a lane, in the lowest bits of each; bits above them are the numbers to come.
