@@ -124,8 +124,14 @@ proptest! {
 
 #[test]
 fn views_of_any_strides() {
+    // Batches that are one whole tile on some instruction set, and one that is none.
+    for batch in [8, 16, 64, 70] {
+        views_of_a_batch(batch);
+    }
+}
+
+fn views_of_a_batch(batch: usize) {
     let layers = [layer(37, 90, 0.3, Activation::Relu, 1), layer(21, 37, 0.5, Activation::Identity, 2)];
-    let batch = 70;
     let plain = noise_matrix(batch, 90, 3);
     for (isa, mlp) in every_kernel(&layers) {
         let expected = mlp.forward(plain.view()).unwrap();
@@ -199,7 +205,7 @@ fn threads_do_not_show() {
     let wide = [layer(1300, 150, 0.05, Activation::Gelu, 3), layer(1100, 1300, 0.01, Activation::Softmax, 4)];
     threads_do_not_show_in(&narrow, &[1, 2, 8, 17, 31, 64, 100, 333]);
     threads_do_not_show_in(&wide, &[1, 17, 64, 100]);
-    // Packed in other panels where a vector of samples is the whole batch, and not a thread's part of it.
+    // Packed in other panels where one vector of samples, or two, is the whole batch, and not a thread's part of it.
     let long = [layer(70, 700, 0.08, Activation::Relu, 5)];
     threads_do_not_show_in(&long, &[16, 17, 31, 64, 80]);
 }

@@ -399,18 +399,22 @@ pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa, v
     let bytes = first_level_cache() / 6 * 5;
     let width = bytes / (size_of::<f32>() * isa.lanes() * isa.tile_vectors());
     // Loads for a row below which a panel is too narrow, and had better be a third wider, twice as wide, or four times: taking up and
-    // putting away a row's sums then costs as much as reading a larger panel from the second level. The activations of one vector
-    // of samples fit the first in any case.
+    // putting away a row's sums then costs as much as reading a larger panel from the second level. That of one vector of samples, of
+    // two, and of more, whose activations fit the first in ever narrower panels.
+    let [one, two, more] = by_cpu(
+        isa,
+        [
+            [[0.0, 16.0, 4.0], [0.0, 6.0, 3.0], [0.0, 6.0, 3.0]],
+            [[0.0, 64.0, 20.0], [0.0, 5.5, 3.0], [0.0, 5.5, 3.0]],
+            [[0.0, 16.0, 4.0], [0.0, 8.0, 4.0], [0.0, 8.0, 4.0]],
+            [[0.0, 32.0, 12.0], [28.0, 14.0, 6.0], [15.0, 7.5, 4.0]],
+            [[0.0, 8.0, 4.0], [0.0, 8.0, 4.0], [0.0, 8.0, 4.0]],
+        ],
+    );
     let [some, few, fewer] = match vectors {
-        1 => by_cpu(
-            isa,
-            [[0.0, 16.0, 4.0], [0.0, 64.0, 20.0], [0.0, 16.0, 4.0], [0.0, 32.0, 12.0], [0.0, 8.0, 4.0]],
-        ),
-        2 if isa.lanes() == 8 => [28.0, 14.0, 6.0],
-        _ => by_cpu(
-            isa,
-            [[0.0, 6.0, 3.0], [0.0, 5.5, 3.0], [0.0, 8.0, 4.0], [15.0, 7.5, 4.0], [0.0, 8.0, 4.0]],
-        ),
+        1 => one,
+        2 => two,
+        _ => more,
     };
     let width = match width as f64 * loads / (out * inputs) as f64 {
         loads if loads < fewer => 4 * width,
