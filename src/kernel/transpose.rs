@@ -62,32 +62,37 @@ fn blocks<V: Vector>(row: &[f32]) -> impl Iterator<Item = usize> + use<V> {
     (0..aligned).step_by(V::LANES).chain((aligned..row.len()).step_by(V::LANES))
 }
 
-/// `rows[sample][feature] = tile[feature, sample]`.
-pub(crate) struct TileToRows<'a, 'b> {
+/// `y[sample, feature] = tile[feature, sample]`, where the features of a sample follow each other.
+pub(crate) struct TileToRows<'a> {
     /// `[features, width]`.
     pub(crate) tile: &'a [f32],
     /// Whole vectors, enough for the samples.
     pub(crate) width: usize,
-    /// The features of each sample.
-    pub(crate) rows: &'a mut [&'b mut [f32]],
+    /// `[samples, features]`, with a stride of 1 between features.
+    pub(crate) y: ArrayViewMut2<'a, f32>,
 }
 
-impl Task for TileToRows<'_, '_> {
+impl Task for TileToRows<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        let Self { tile, width, rows } = self;
-        let features = tile.len() / width;
-        assert!(width.is_multiple_of(V::LANES) && width >= rows.len(), "whole vectors of samples");
-        assert!(rows.iter().all(|row| row.len() == features), "the rows have the features of the tile");
+        let Self { tile, width, mut y } = self;
+        let (samples, features) = y.dim();
+        assert_eq!(width, samples.next_multiple_of(V::LANES), "enough for the samples, and no more");
+        assert_eq!(tile.len(), features * width, "the tile is [features, width]");
+        assert!(y.strides()[1] == 1 || features < 2, "features follow each other");
+        let (stride, first) = (y.strides()[0], y.as_mut_ptr());
+        // SAFETY: of a sample that `y` has; its features follow each other, and are borrowed for one store at a time.
+        let row = |sample: usize| unsafe {
+            slice::from_raw_parts_mut(first.offset(sample as isize * stride), features)
+        };
         let Some(last) = features.checked_sub(V::LANES) else {
-            for (sample, row) in rows.iter_mut().enumerate() {
-                row.iter_mut()
-                    .zip(tile.chunks_exact(width))
-                    .for_each(|(value, lanes)| *value = lanes[sample]);
+            for sample in 0..samples {
+                let lanes = tile.chunks_exact(width);
+                row(sample).iter_mut().zip(lanes).for_each(|(value, lanes)| *value = lanes[sample]);
             }
             return;
         };
-        for feature in blocks::<V>(rows[0]) {
+        for feature in blocks::<V>(row(0)) {
             // The last block reaches back over its neighbour.
             let feature = feature.min(last);
             let mut block = [tile; MAX_LANES];
@@ -96,13 +101,13 @@ impl Task for TileToRows<'_, '_> {
             {
                 *columns = lanes;
             }
-            for (sample, rows) in rows.chunks_mut(V::LANES).enumerate() {
+            for sample in (0..samples).step_by(V::LANES) {
                 // SAFETY: the caller promises the instruction set; the tile has `width` floats for each feature, whole vectors, and the
                 // rows have so many features.
                 unsafe {
-                    V::transpose(&block, sample * V::LANES, |index, lanes| {
-                        if let Some(row) = rows.get_mut(index) {
-                            lanes.store(row, feature);
+                    V::transpose(&block, sample, |index, lanes| {
+                        if sample + index < samples {
+                            lanes.store(row(sample + index), feature);
                         }
                     });
                 }

@@ -202,6 +202,11 @@ impl Plan {
         self.steps.iter().map(|step| Choice { format: step.format, isa: self.isa })
     }
 
+    /// The format of a layer, if there is such a layer.
+    pub(crate) fn format(&self, layer: usize) -> Option<Format> {
+        self.steps.get(layer).map(|step| step.format)
+    }
+
     /// For each layer, the kernels that could run it and the seconds that it would take alone on one thread, fastest
     /// first.
     pub fn candidates(&self, layer: usize) -> Vec<(Choice, f64)> {

@@ -9,7 +9,7 @@ use super::workspace::Buffers;
 use super::{SparseLinear, join};
 use crate::Activation;
 use crate::format::PanelMatrix;
-use crate::kernel::{Activate, SpmmPanel, is_fused};
+use crate::kernel::{Activate, MAX_TILE, SpmmPanel, is_fused};
 
 /// Bands of rows that are walked together while a tile is loaded: their sums, too, stay in the second-level cache.
 const BANDS_TOGETHER: usize = 2;
@@ -111,7 +111,8 @@ impl SparseLinear {
         buffer: &mut [f32],
         y: &mut [f32],
     ) {
-        let (width, source) = (tile.width, tile.source(x));
+        let (width, mut rows) = (tile.width, [&[] as &[f32]; MAX_TILE]);
+        let source = tile.source(x, &mut rows);
         let together = (bands.start + BANDS_TOGETHER).min(bands.end);
         let (first, rest) = y.split_at_mut(matrix.rows_of(bands.start..together).len() * width);
         for panel in 0..matrix.panels_of_band() {

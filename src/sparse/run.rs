@@ -10,7 +10,7 @@ use super::tile::{Tile, tiles};
 use super::workspace::{Buffers, Workspace, matrix, matrix_mut};
 use super::{SparseMlp, join};
 use crate::aligned::Aligned;
-use crate::plan::{self, Choice, Format, Layout, Plan};
+use crate::plan::{self, Format, Layout, Plan};
 
 /// Samples that are taken together where activations of the whole batch lie between layers: enough for a dense product
 /// to pay for packing its weights, and no more memory than that.
@@ -22,25 +22,27 @@ struct Stretch {
     layers: Range<usize>,
 }
 
-/// The stretches of a plan. A dense layer is one of its own.
-fn stretches(plan: &Plan) -> impl Iterator<Item = Stretch> + Clone {
-    let mut layouts = plan.choices().map(|choice| choice.format.layout()).enumerate().peekable();
-    std::iter::from_fn(move || {
-        let (start, layout) = layouts.next()?;
+impl Stretch {
+    /// The one that begins with a layer, if there is such a layer. A dense layer is one of its own.
+    fn at(plan: &Plan, start: usize) -> Option<Self> {
+        let layout = plan.format(start)?.layout();
         let mut end = start + 1;
-        while layout != Layout::Batch && layouts.next_if(|&(_, next)| next == layout).is_some() {
+        while layout != Layout::Batch && plan.format(end).is_some_and(|format| format.layout() == layout) {
             end += 1;
         }
-        Some(Stretch { layout, layers: start..end })
-    })
+        Some(Self { layout, layers: start..end })
+    }
+}
+
+fn stretches(plan: &Plan) -> impl Iterator<Item = Stretch> {
+    std::iter::successors(Stretch::at(plan, 0), |stretch| Stretch::at(plan, stretch.layers.end))
 }
 
 impl SparseMlp {
     /// Floats of each of the two matrices that lie between the stretches of a plan, for a batch.
     pub(super) fn between_len(&self, plan: &Plan, batch: usize) -> usize {
-        let ends = stretches(plan).map(|stretch| stretch.layers.end).filter(|&end| end < self.layers().len());
-        let widest = ends.map(|end| self.layers()[end].shape().1).max().unwrap_or(0);
-        widest * batch.min(CHUNK)
+        let after = stretches(plan).filter_map(|stretch| self.layers().get(stretch.layers.end));
+        after.map(|layer| layer.shape().1).max().unwrap_or(0) * batch.min(CHUNK)
     }
 
     /// [`run`](Self::run) by another plan of this network.
@@ -58,7 +60,7 @@ impl SparseMlp {
     /// Runs the plan of the workspace, which is one for these samples.
     pub(super) fn run(
         &self,
-        x: ArrayView2<'_, f32>,
+        mut x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
         Workspace { plan, threads, between }: &mut Workspace,
     ) {
@@ -67,10 +69,13 @@ impl SparseMlp {
             *between = std::array::from_fn(|_| Aligned::zeros(needed));
         }
         let batch = x.nrows();
-        let chunk = if needed == 0 { x.nrows() } else { CHUNK }.max(1);
-        for (x, y) in x.axis_chunks_iter(Axis(0), chunk).zip(y.axis_chunks_iter_mut(Axis(0), chunk)) {
-            self.run_chunk(x, y, plan, threads, between, batch);
+        while needed > 0 && x.nrows() > CHUNK {
+            let (chunk, x_rest) = x.split_at(Axis(0), CHUNK);
+            let (y_chunk, y_rest) = y.split_at(Axis(0), CHUNK);
+            self.run_chunk(chunk, y_chunk, plan, threads, between, batch);
+            (x, y) = (x_rest, y_rest);
         }
+        self.run_chunk(x, y, plan, threads, between, batch);
     }
 
     fn run_chunk(
@@ -82,30 +87,30 @@ impl SparseMlp {
         [before, after]: &mut Buffers,
         batch: usize,
     ) {
-        let widest = self.isa().widest_tile(batch);
         let samples = x.nrows();
         let (mut before, mut after) = (&mut before[..], &mut after[..]);
-        let mut stretches = stretches(plan).peekable();
-        let dense =
-            self.layers().iter().zip(plan.choices()).filter(|(_, choice)| choice.format == Format::Dense);
-        let features = plan::by_features(dense.map(|(layer, _)| layer.shape().0), samples, self.isa());
+        let features = || {
+            let layers = self.layers().iter().zip(plan.choices());
+            let dense = layers.filter(|(_, choice)| choice.format == Format::Dense);
+            plan::by_features(dense.map(|(layer, _)| layer.shape().0), samples, self.isa())
+        };
         let mut by_features = false;
-        while let Some(Stretch { layout, layers }) = stretches.next() {
+        for Stretch { layout, layers } in stretches(plan) {
             let (inputs, out) =
                 (self.layers()[layers.start].shape().1, self.layers()[layers.end - 1].shape().0);
             let x =
                 if layers.start == 0 { x } else { matrix(&before[..samples * inputs], samples, by_features) };
-            let y = match stretches.peek() {
+            let y = match plan.format(layers.end) {
                 Some(next) => {
-                    let rows = [layout, next.layout].contains(&Layout::Rows);
-                    by_features = features && !rows;
+                    let rows = [layout, next.layout()].contains(&Layout::Rows);
+                    by_features = !rows && features();
                     matrix_mut(&mut after[..samples * out], samples, by_features)
                 }
                 None => y.view_mut(),
             };
             match layout {
                 Layout::Rows => self.run_rows(plan, layers, x, y, &mut threads[0], batch == 1),
-                Layout::Tiles => self.run_tiles(layers, x, y, threads, widest),
+                Layout::Tiles => self.run_tiles(layers, x, y, threads, self.isa().widest_tile(batch)),
                 Layout::Batch => {
                     #[cfg(feature = "dense")]
                     {
@@ -190,15 +195,17 @@ impl SparseMlp {
         // In groups of about the same size: one left over would cost nearly as much as four.
         let groups = x.nrows().div_ceil(self.isa().row_samples()).max(1);
         let (together, stride) = (x.nrows().div_ceil(groups).max(1), self.row_stride());
-        for start in (0..x.nrows()).step_by(together) {
+        let mut start = 0;
+        while start < x.nrows() {
             let rows = Rows { samples: start..(start + together).min(x.nrows()), stride };
             let samples = rows.samples.len();
+            start += samples;
             let mut before = &mut before[..samples * stride];
             let mut after = &mut after[..samples * stride];
             rows.load(x, before);
-            let choices = plan.choices().skip(layers.start);
-            for (layer, Choice { format, .. }) in self.layers()[layers.clone()].iter().zip(choices) {
-                layer.forward_rows(format, samples, single, stride, before, after);
+            for index in layers.clone() {
+                let format = plan.format(index).unwrap_or_else(|| unreachable!("the plan has this layer"));
+                self.layers()[index].forward_rows(format, samples, single, stride, before, after);
                 std::mem::swap(&mut before, &mut after);
             }
             rows.store(before, y.view_mut());

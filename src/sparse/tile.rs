@@ -27,34 +27,35 @@ pub(crate) struct Tile {
 }
 
 /// The samples of a tile in the caller's `[batch, features]`, by what is contiguous there.
-#[allow(clippy::large_enum_variant)] // It lives on the stack, for one tile.
-pub(super) enum Source<'a> {
-    /// The features of each sample; of the array, as many as there are samples.
-    Rows([&'a [f32]; MAX_TILE]),
+pub(super) enum Source<'a, 'b> {
+    /// The features of each sample.
+    Rows(&'b [&'a [f32]]),
     /// The samples of each feature, or nothing.
     Features(ArrayView2<'a, f32>),
 }
 
 impl Tile {
-    /// Where the tile's samples are in `x` (`[batch, features]`).
-    pub(super) fn source<'a>(&self, x: ArrayView2<'a, f32>) -> Source<'a> {
-        let mut rows = [&[] as &[f32]; MAX_TILE];
+    /// Where the tile's samples are in `x` (`[batch, features]`). `rows` is the place for their slices: to hand so many on takes as
+    /// long as a small layer.
+    pub(super) fn source<'a, 'b>(
+        &self,
+        x: ArrayView2<'a, f32>,
+        rows: &'b mut [&'a [f32]; MAX_TILE],
+    ) -> Source<'a, 'b> {
         for (row, sample) in rows.iter_mut().zip(self.samples.clone()) {
             let Some(features) = x.index_axis_move(Axis(0), sample).to_slice() else {
                 return Source::Features(x.slice_axis_move(Axis(0), self.samples.clone().into()));
             };
             *row = features;
         }
-        Source::Rows(rows)
+        Source::Rows(&rows[..self.samples.len()])
     }
 
     /// Copies some features of the tile's samples to `tile` (`[features, width]`); lanes without a sample become 0.
-    pub(super) fn load(&self, source: &Source<'_>, features: Range<usize>, tile: &mut [f32], isa: Isa) {
+    pub(super) fn load(&self, source: &Source<'_, '_>, features: Range<usize>, tile: &mut [f32], isa: Isa) {
         let (samples, width) = (self.samples.len(), self.width);
         let x = match *source {
-            Source::Rows(ref rows) => {
-                return isa.run(RowsToTile { rows: &rows[..samples], features, tile, width });
-            }
+            Source::Rows(rows) => return isa.run(RowsToTile { rows, features, tile, width }),
             Source::Features(x) => x.slice_axis_move(Axis(1), features.into()),
         };
         // A batch that is this tile, without a gap.
@@ -75,10 +76,7 @@ impl Tile {
     pub(super) fn store(&self, tile: &[f32], mut y: ArrayViewMut2<'_, f32>, isa: Isa) {
         let (samples, width) = (self.samples.len(), self.width);
         if y.strides()[1] == 1 {
-            let mut rows = y.rows_mut().into_iter();
-            let mut rows: [&mut [f32]; MAX_TILE] =
-                std::array::from_fn(|_| rows.next().and_then(|row| row.into_slice()).unwrap_or_default());
-            return isa.run(TileToRows { tile, width, rows: &mut rows[..samples] });
+            return isa.run(TileToRows { tile, width, y });
         }
         if let Some(y) = y.view_mut().reversed_axes().into_slice().filter(|_| samples == width) {
             return y.copy_from_slice(tile);
