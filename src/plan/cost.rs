@@ -47,11 +47,11 @@ pub(super) fn way(layout: Layout, features: usize, batch: usize, isa: Isa) -> f6
     let nanoseconds = match layout {
         Layout::Rows if batch == 1 => 0.05 * features,
         // The callers' layout is not known here: row-major ones are half as far away, feature-major ones half as far again.
-        Layout::Rows => by_cpu(isa, [0.17, 0.17, 0.4, 0.16, 0.4]) * features * samples,
+        Layout::Rows => by_cpu(isa, [0.17, 0.17, 0.4, 0.25, 0.4]) * features * samples,
         Layout::Tiles => {
             let lanes = batch.next_multiple_of(isa.lanes()) as f64;
             let (lane, sample) =
-                by_cpu(isa, [(0.05, 1.4), (0.088, 0.0), (0.17, 5.0), (0.13, 4.5), (0.7, 5.0)]);
+                by_cpu(isa, [(0.05, 1.4), (0.088, 0.0), (0.17, 5.0), (0.13, 0.75), (0.7, 5.0)]);
             lane * features * lanes + sample * samples
         }
         Layout::Batch => 0.0,
@@ -107,7 +107,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                     [45.0, 0.95, 0.13, 0.32, 0.0],
                     [46.0, 1.48, 0.07, 0.29, 0.06],
                     [200.0, 2.2, 0.3, 0.55, 0.05],
-                    [80.0, 2.1, 0.25, 0.28, 0.06],
+                    [80.0, 2.1, 0.34, 0.28, 0.06],
                     [200.0, 2.2, 0.3, 0.8, 0.14],
                 ],
             );
@@ -278,7 +278,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                             [96.0, 0.0, 0.0085, 0.02, 4.5e6, 0.006, 0.15],
                             [107.0, 0.0, 0.0148, 0.256, 2e6, 0.148, 0.0],
                             [165.0, 0.034, 0.02, 0.35, 2e6, 0.125, 0.4],
-                            [152.0, 0.0, 0.0233, 0.243, 2e6, 0.048, 0.64],
+                            [152.0, 0.0, 0.0233, 0.4, 2e6, 0.048, 0.64],
                         ],
                     );
                     let far = [beyond(weights, near), beyond(weights, from)];
@@ -294,7 +294,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                             [162.0, 0.0085, 0.08, 0.02, 0.087, 0.0],
                             [265.0, 0.0124, 0.14, 0.195, 0.106, 0.8],
                             [190.0, 0.0155, 0.107, 0.32, 0.2, 4.2],
-                            [142.0, 0.0212, 0.0488, 0.115, 0.2, 3.5],
+                            [142.0, 0.0212, 0.0488, 0.115, 0.35, 3.5],
                         ],
                     );
                     call + dot(each, [multiply, packed, beyond(weights, near), activations, out])
@@ -352,11 +352,15 @@ pub(crate) fn lookups(matrix: &CsrMatrix, isa: Isa) -> [LookupWork; 2] {
 /// Samples below which a dense layer brings a batch into rows, whatever layout it has: there faer is several times as fast.
 pub(crate) const FEW_SAMPLES: usize = 13;
 
-/// The same with an instruction set, and the layer's shape: no more than [`FEW_SAMPLES`]. The limits of AVX2 were measured on four
-/// layers.
+/// The same with an instruction set, and the layer's shape: no more than [`FEW_SAMPLES`]. The limits of AVX2 were measured on a
+/// dozen layers.
 #[cfg(feature = "dense")]
 pub(crate) fn few_samples(shape: (usize, usize), isa: Isa) -> usize {
-    let avx2 = if is_far(shape) { 0 } else { 9 };
+    let avx2 = match shape.0 * shape.1 {
+        _ if is_far(shape) => 0,
+        2_000_001.. => 4,
+        _ => 9,
+    };
     by_cpu(isa, [FEW_SAMPLES, FEW_SAMPLES, FEW_SAMPLES, avx2, FEW_SAMPLES])
 }
 
