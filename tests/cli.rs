@@ -32,6 +32,7 @@ fn inspect_says_what_a_file_holds() {
     assert_eq!(lines[3][..5], ["layers.0", "30×40", "120", "10.0%", "10.0%"], "{text}");
     assert_eq!(lines[3][12..15], ["unstructured", "4920", "1204"], "{text}");
     assert!(lines[6][0] == "layers.0" && lines[6][1].starts_with("spmm_panel_"), "{text}");
+    assert!(lines[7][..2] == ["between", "layouts"] && lines[8][0] == "all", "{text}");
 }
 
 #[test]
@@ -139,6 +140,18 @@ fn inspect_speaks_json() {
         let chosen = |candidate: &&serde_json::Value| candidate["chosen"] == true;
         let candidates = layer["plans"][1]["candidates"].as_array().unwrap();
         assert_eq!(candidates.iter().filter(chosen).count(), 1);
+    }
+    for plan in value["plans"].as_array().unwrap() {
+        let chosen = value["layers"].as_array().unwrap().iter().map(|layer| {
+            let plans = layer["plans"].as_array().unwrap();
+            let of_batch = plans.iter().find(|of_layer| of_layer["batch"] == plan["batch"]).unwrap();
+            let candidates = of_batch["candidates"].as_array().unwrap();
+            candidates.iter().find(|candidate| candidate["chosen"] == true).unwrap()["seconds"]
+                .as_f64()
+                .unwrap()
+        });
+        let sum = chosen.sum::<f64>() + plan["conversions"].as_f64().unwrap();
+        assert!((plan["seconds"].as_f64().unwrap() / sum - 1.0).abs() < 1e-9);
     }
     // The unit that the second layer ignores has weights that nothing uses.
     assert!(statistics[0].effective < statistics[0].kept);

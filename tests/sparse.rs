@@ -247,7 +247,11 @@ fn layouts_are_explained() {
         let one = mlp.explain(1);
         assert!(one.starts_with("layer 0: 200×300, 3000 weights (5.0%), relu: spmv_"), "{one}");
         assert!(one.contains(isa.name()), "{one}");
-        assert!(mlp.explain(512).contains(&format!("spmm_panel_{isa}_f32 in about")), "{}", mlp.explain(512));
+        let many = mlp.explain(512);
+        assert!(many.contains(&format!("spmm_panel_{isa}_f32 in about")), "{many}");
+        let plan = mlp.plan(512);
+        assert!(plan.conversions() > 0.0 && plan.total() == plan.seconds(0) + plan.conversions());
+        assert!(many.lines().nth(1).is_some_and(|line| line.starts_with("in all about ")), "{many}");
     }
 }
 

@@ -244,9 +244,27 @@ impl Plan {
         step.seconds[step.format as usize]
     }
 
-    /// The seconds of all layers, as chosen.
-    pub(crate) fn total(&self) -> f64 {
-        (0..self.steps.len()).map(|layer| self.seconds(layer)).sum()
+    /// The seconds that it is expected to take to bring activations from the caller's layout to those that the kernels work on, from
+    /// one of these to the next, and back, on one thread: the cost model's word, whatever the plan's origin.
+    pub fn conversions(&self) -> f64 {
+        let (mut before, mut seconds) = (Layout::Batch, 0.0);
+        for step in &self.steps {
+            let layout = step.format.layout();
+            seconds += self.change(before, layout, step.inputs);
+            before = layout;
+        }
+        seconds + self.change(before, Layout::Batch, self.steps.last().map_or(0, |step| step.out))
+    }
+
+    /// The seconds of all layers, as chosen, and of the [`conversions`](Self::conversions).
+    pub fn total(&self) -> f64 {
+        (0..self.steps.len()).map(|layer| self.seconds(layer)).sum::<f64>() + self.conversions()
+    }
+
+    /// The seconds from one layout to another.
+    fn change(&self, from: Layout, to: Layout, features: usize) -> f64 {
+        let ways = [from, to].map(|layout| way(layout, features, self.batch, self.isa));
+        if from == to { 0.0 } else { ways.iter().sum() }
     }
 
     fn fill(&mut self, layers: impl Iterator<Item = (Profile, Seconds)>) {
@@ -268,24 +286,24 @@ impl Plan {
     fn choose(&mut self, margin: f64) {
         // What comes before the first layer is like a dense one that took no time.
         let mut before = Format::ALL.map(|format| if format == Format::Dense { 0.0 } else { f64::INFINITY });
-        for step in &mut self.steps {
-            step.ways = Format::ALL.map(|format| {
+        for index in 0..self.steps.len() {
+            let Step { inputs, seconds, .. } = self.steps[index];
+            let ways = Format::ALL.map(|format| {
                 let ways = Format::ALL.map(|from| {
-                    let layouts = [from, format].map(Format::layout);
-                    let [away, to] = layouts.map(|layout| way(layout, step.inputs, self.batch, self.isa));
-                    let way = if layouts[0] == layouts[1] { 0.0 } else { away + to };
-                    (before[from as usize] + way, from)
+                    let change = self.change(from.layout(), format.layout(), inputs);
+                    (before[from as usize] + change, from)
                 });
                 let (cost, from) = cheapest(ways);
                 let margin = if format == Format::Dense { 1.0 } else { margin };
-                (cost + margin * step.seconds[format as usize], from)
+                (cost + margin * seconds[format as usize], from)
             });
-            before = step.ways.map(|(cost, _)| cost);
+            before = ways.map(|(cost, _)| cost);
+            self.steps[index].ways = ways;
         }
         // Backwards along the cheapest way.
         let out = self.steps.last().map_or(0, |step| step.out);
         let (_, mut format) = cheapest(Format::ALL.map(|format| {
-            (before[format as usize] + way(format.layout(), out, self.batch, self.isa), format)
+            (before[format as usize] + self.change(format.layout(), Layout::Batch, out), format)
         }));
         for step in self.steps.iter_mut().rev() {
             step.format = format;

@@ -239,8 +239,8 @@ impl SparseMlp {
     }
 
     /// What runs each layer for a batch of `batch` samples and why: a line a layer, with the time that it is expected to
-    /// take alone on one thread, and what the other kernels would take. [`Origin`](crate::plan::Origin) says how far to
-    /// trust these times.
+    /// take alone on one thread, and what the other kernels would take; then the time of all, with that of bringing activations from
+    /// layout to layout. [`Origin`](crate::plan::Origin) says how far to trust these times.
     pub fn explain(&self, batch: usize) -> String {
         let plan = self.plan(batch);
         let mut text = String::new();
@@ -261,7 +261,8 @@ impl SparseMlp {
             text += &line;
             text.push('\n');
         }
-        text
+        let [total, conversions] = [plan.total(), plan.conversions()].map(duration);
+        text + &format!("in all about {total}, of which {conversions} between layouts\n")
     }
 
     /// Floats from a sample to the next in rows, for every layer: a lookup reads whole windows.

@@ -143,6 +143,11 @@ fn kernels(model: &Model, plans: &[Plan]) -> String {
         });
         table.add_row([name.clone()].into_iter().chain(choices));
     }
+    for (name, seconds) in [("between layouts", Plan::conversions as fn(&Plan) -> f64), ("all", Plan::total)]
+    {
+        let times = plans.iter().map(|plan| duration(seconds(plan)));
+        table.add_row([name.to_owned()].into_iter().chain(times));
+    }
     trimmed(&table)
 }
 
@@ -183,5 +188,13 @@ fn as_json(file: &str, model: &Model, layers: &[LayerStatistics], plans: &[Plan]
             "plans": plans.collect::<Vec<_>>(),
         })
     });
-    json!({ "file": file, "isa": model.mlp.isa().to_string(), "layers": layers.collect::<Vec<_>>() })
+    let totals = plans.iter().map(
+        |plan| json!({ "batch": plan.batch(), "seconds": plan.total(), "conversions": plan.conversions() }),
+    );
+    json!({
+        "file": file,
+        "isa": model.mlp.isa().to_string(),
+        "layers": layers.collect::<Vec<_>>(),
+        "plans": totals.collect::<Vec<_>>(),
+    })
 }
