@@ -145,13 +145,6 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn store_some(self, memory: &mut [f32]) {
-        debug_assert!(memory.len() <= LANES);
-        // SAFETY: the CPU has the instructions, and the lanes that are written lie in `memory`.
-        unsafe { _mm256_maskstore_ps(memory.as_mut_ptr(), first_lanes(memory.len()), self.0) }
-    }
-
-    #[inline(always)]
     unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
         // SAFETY: see `splat`.
         Self(unsafe { _mm256_fmadd_ps(self.0, factor.0, sum.0) })

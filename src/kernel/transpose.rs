@@ -116,6 +116,15 @@ impl Task for TileToRows<'_> {
     }
 }
 
+/// `to[..] = from[..to.len()]` by the first `N` and the last `N`, which meet or overlap: a store of some lanes of a vector takes ten
+/// cycles on AMD's CPUs, and the standard library's copying as long to find out how to go about it.
+#[inline(always)]
+fn copy_ends<const N: usize>(from: &[f32], to: &mut [f32]) {
+    let last = to.len() - N;
+    to[..N].copy_from_slice(&from[..N]);
+    to[last..].copy_from_slice(&from[last..][..N]);
+}
+
 /// How many features before a tile needs them it asks for their samples: those of a large batch lie a page or more apart, where no
 /// hardware looks ahead.
 const AHEAD: isize = 6;
@@ -191,8 +200,16 @@ impl Task for TileToFeatures<'_> {
                 }
             }
             if whole < samples {
-                // SAFETY: as above; less than a vector is left, and its lanes lie in the tile.
-                unsafe { V::load(lanes, whole).store_some(&mut column[whole..]) };
+                match samples {
+                    // SAFETY: as above; the last vector of samples reaches back over the one before.
+                    _ if whole > 0 => unsafe {
+                        V::load(lanes, samples - V::LANES).store(column, samples - V::LANES);
+                    },
+                    8.. => copy_ends::<8>(lanes, column),
+                    4.. => copy_ends::<4>(lanes, column),
+                    2.. => copy_ends::<2>(lanes, column),
+                    _ => copy_ends::<1>(lanes, column),
+                }
             }
         }
     }

@@ -80,16 +80,6 @@ pub(crate) trait Vector: Copy {
         unsafe { Self::load(&lanes, 0) }
     }
 
-    /// The first lanes to all of `memory`, no more than a vector.
-    ///
-    /// # Safety
-    /// See [`splat`](Self::splat), and `memory.len() <= LANES`.
-    #[inline(always)]
-    unsafe fn store_some(self, memory: &mut [f32]) {
-        // SAFETY: the caller's promise.
-        memory.copy_from_slice(&unsafe { spread(self) }[..memory.len()]);
-    }
-
     /// `self · factor + sum`, fused where the hardware fuses.
     ///
     /// # Safety
