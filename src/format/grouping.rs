@@ -82,31 +82,48 @@ impl Group {
         Self { segments: [a, b, c, d], fours, pairs, singles }
     }
 
-    /// For each segment the places of its entries, in their order but for those first that all share, and then those that are
-    /// walked in pairs.
-    pub(super) fn order(&self, all: &[Segment<'_>], columns: &Columns, first: usize) -> [Vec<usize>; 4] {
-        let [a, b, c, d] = self.segments;
-        [(a, b, [c, d]), (b, a, [c, d]), (c, d, [a, b]), (d, c, [a, b])].map(|(segment, partner, others)| {
-            let [partner, c, d] = [partner, others[0], others[1]].map(|segment| columns.of(segment));
-            let mut order = vec![0; all[segment].columns.len()];
-            // Where the next of each kind goes. Which kind it is, nobody foresees: so no branch depends on it.
-            let [mut four, mut pair, mut single] = [0, self.fours, self.fours + self.pairs];
-            let pairs = single;
-            for (place, &column) in all[segment].columns.iter().enumerate() {
-                let column = column as usize - first;
-                let has = |bits: &[u64]| bits[column / 64] >> (column % 64) & 1 == 1;
-                let shared = has(partner);
-                let is_four = shared & has(c) & has(d) & (self.fours > 0);
-                let is_pair = shared & !is_four & (pair < pairs);
-                let other = if is_pair { pair } else { single };
-                order[if is_four { four } else { other }] = place;
-                four += usize::from(is_four);
-                pair += usize::from(is_pair);
-                single += usize::from(!is_four & !is_pair);
-            }
-            order
-        })
+    /// Finds out which columns are walked how: those that all share, and then of each two the first so many that they share besides.
+    pub(super) fn kinds(&self, columns: &Columns, kinds: &mut Kinds) {
+        let [a, b, c, d] = self.segments.map(|segment| columns.of(segment));
+        kinds.fours.clear();
+        kinds.fours.extend(
+            (0..columns.words).map(|at| if self.fours > 0 { a[at] & b[at] & c[at] & d[at] } else { 0 }),
+        );
+        for ((first, second), pairs) in [(a, b), (c, d)].into_iter().zip(&mut kinds.pairs) {
+            let mut left = self.pairs;
+            pairs.clear();
+            pairs.extend(first.iter().zip(second).zip(&kinds.fours).map(|((first, second), four)| {
+                let pair = lowest(first & second & !four, left);
+                left -= pair.count_ones() as usize;
+                pair
+            }));
+        }
     }
+}
+
+/// How the columns of a group are walked, a bit for each.
+#[derive(Default)]
+pub(super) struct Kinds {
+    /// For all rows at once.
+    fours: Vec<u64>,
+    /// For the first two, and for the last two.
+    pairs: [Vec<u64>; 2],
+}
+
+impl Kinds {
+    /// Those of the row of that index: the columns that are walked for all rows at once, and those for it and its partner.
+    pub(super) fn of(&self, row: usize) -> [&[u64]; 2] {
+        [&self.fours, &self.pairs[row / 2]]
+    }
+}
+
+/// The lowest `count` of a word's bits, or all that it has.
+fn lowest(word: u64, count: usize) -> u64 {
+    if word.count_ones() as usize <= count {
+        return word;
+    }
+    let others = (0..count).fold(word, |rest, _| rest & (rest - 1));
+    word & !others
 }
 
 /// Matches segments, given from long to short, into groups; those with the same counts follow each other. What is left over

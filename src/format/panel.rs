@@ -14,7 +14,7 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use super::grouping::{self, Columns, Segment};
+use super::grouping::{self, Columns, Kinds, Segment};
 use super::{CsrMatrix, csr_of_rows};
 use crate::csr::Csr;
 use crate::{Error, Result};
@@ -145,32 +145,10 @@ impl PanelMatrix {
         let (group, at, entry) = (self.groups.len(), self.places.len(), self.values.len());
         let columns = Columns::new(segments, first, self.width);
         let (groups, left_over) = grouping::groups(segments, &columns);
+        let mut kinds = Kinds::default();
         for group in groups {
-            let order = group.order(segments, &columns, first);
-            let rows = group.segments.map(|segment| &segments[segment]);
-            let [fours, pairs, singles] = [group.fours, group.pairs, group.singles];
-            let together = fours + pairs + singles;
-            for (range, shares) in [(0..fours, 4), (fours..fours + pairs, 2), (fours + pairs..together, 1)] {
-                for at in range {
-                    for (row, (segment, order)) in rows.iter().zip(&order).enumerate() {
-                        if row % shares == 0 {
-                            self.push_place(segment, order[at], first);
-                        }
-                        self.values.push(segment.values[order[at]]);
-                    }
-                }
-            }
-            let mut rest = [0; PANEL_ROWS];
-            for ((segment, order), rest) in rows.iter().zip(&order).zip(&mut rest) {
-                for &at in &order[together..] {
-                    self.push_place(segment, at, first);
-                    self.values.push(segment.values[at]);
-                    *rest += 1;
-                }
-            }
-            let rows = rows.map(|segment| segment.row);
-            let [fours, pairs, singles] = [fours, pairs, singles].map(|count| count as u32);
-            self.groups.push(Group { rows, fours, pairs, singles, rest });
+            group.kinds(&columns, &mut kinds);
+            self.push_group(&group, &kinds, segments, first);
         }
         if let Some(&Segment { row, .. }) = segments[left_over.clone()].first() {
             let mut group =
@@ -184,6 +162,49 @@ impl PanelMatrix {
             self.groups.push(group);
         }
         self.panels.push(Panel { column: first, groups: group..self.groups.len(), at, entry });
+    }
+
+    fn push_group(&mut self, group: &grouping::Group, kinds: &Kinds, segments: &[Segment<'_>], first: usize) {
+        let &grouping::Group { fours, pairs, singles, .. } = group;
+        let (rows, together) = (group.segments.map(|segment| &segments[segment]), fours + pairs + singles);
+        let rest = rows.map(|segment| segment.columns.len() - together);
+        // Where what is left of a row begins, of values and of places.
+        let mut rests = [PANEL_ROWS * together, fours + 2 * pairs + PANEL_ROWS * singles];
+        let (entry, at, left) = (self.values.len(), self.places.len(), rest.iter().sum::<usize>());
+        self.values.resize(entry + rests[0] + left, 0.0);
+        self.places.resize(at + rests[1] + left, 0);
+        let (values, places) = (&mut self.values[entry..], &mut self.places[at..]);
+        for (row, (segment, rest)) in rows.into_iter().zip(rest).enumerate() {
+            // Where the next entry of each kind goes, its value and its place. Rows that share a column agree on its place.
+            let mut of_four = (0..).map(|at| (PANEL_ROWS * at + row, at));
+            let mut of_pair = (0..).map(|at| (PANEL_ROWS * (fours + at) + row, fours + 2 * at + row / 2));
+            let single =
+                |at| (PANEL_ROWS * (fours + pairs + at) + row, fours + 2 * pairs + PANEL_ROWS * at + row);
+            let mut of_one = (0..singles).map(single).chain((rests[0]..).zip(rests[1]..));
+            let kinds = kinds.of(row);
+            for (&column, &value) in segment.columns.iter().zip(segment.values) {
+                let column = column as usize - first;
+                let [is_four, is_pair] = kinds.map(|bits| bits[column / 64] >> (column % 64) & 1 == 1);
+                let next = if is_four {
+                    of_four.next()
+                } else if is_pair {
+                    of_pair.next()
+                } else {
+                    of_one.next()
+                };
+                let Some((value_at, place_at)) = next else { unreachable!("they do not end") };
+                values[value_at] = value;
+                places[place_at] = (PLACES * column) as u16;
+            }
+            rests = rests.map(|at| at + rest);
+        }
+        self.groups.push(Group {
+            rows: group.segments.map(|segment| segments[segment].row),
+            fours: fours as u32,
+            pairs: pairs as u32,
+            singles: singles as u32,
+            rest: rest.map(|rest| rest as u32),
+        });
     }
 
     fn push_place(&mut self, segment: &Segment<'_>, at: usize, first: usize) {
