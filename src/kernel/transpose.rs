@@ -117,7 +117,7 @@ impl Task for TileToRows<'_> {
 }
 
 /// `to[..] = from[..to.len()]` by the first `N` and the last `N`, which meet or overlap: a store of some lanes of a vector takes ten
-/// cycles on AMD's CPUs, and the standard library's copying as long to find out how to go about it.
+/// cycles on AMD's Zen 3, and the standard library's copying as long to find out how to go about it.
 #[inline(always)]
 fn copy_ends<const N: usize>(from: &[f32], to: &mut [f32]) {
     let last = to.len() - N;
