@@ -325,6 +325,8 @@ fn walk(
     };
     let mut heads: [_; MAX_LANES] = std::array::from_fn(|lane| head_of(left[lane].start, left[lane].end));
     let mut taken = left.clone().map(|left| left.start..left.start);
+    // No more of them than there are rows.
+    let (heads, taken) = (&mut heads[..rows.len()], &mut taken[..rows.len()]);
     for step in 0.. {
         let first = heads.iter().fold(u32::MAX, |first, &head| first.min(head));
         if first == u32::MAX {
@@ -333,14 +335,14 @@ fn walk(
         let start = (first / unit * unit).min(last_start);
         let end = start.saturating_add(window.columns() as u32);
         // Which rows have an entry for a slot, nobody foresees: so no branch depends on it.
-        for ((taken, head), left) in taken.iter_mut().zip(&mut heads).zip(&left) {
+        for ((taken, head), left) in taken.iter_mut().zip(&mut *heads).zip(&left) {
             taken.start = taken.end;
             for _ in 0..window.slots {
                 taken.end += usize::from(*head < end);
                 *head = head_of(taken.end, left.end);
             }
         }
-        take(step, start, &taken[..rows.len()]);
+        take(step, start, taken);
     }
     unreachable!("a step takes an entry at least")
 }
