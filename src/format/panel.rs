@@ -164,6 +164,7 @@ impl PanelMatrix {
         self.panels.push(Panel { column: first, groups: group..self.groups.len(), at, entry });
     }
 
+    /// Lays out the entries of four rows: those that all share, those that pairs share, single ones, and what is left of each row.
     fn push_group(&mut self, group: &grouping::Group, kinds: &Kinds, segments: &[Segment<'_>], first: usize) {
         let &grouping::Group { fours, pairs, singles, .. } = group;
         let (rows, together) = (group.segments.map(|segment| &segments[segment]), fours + pairs + singles);

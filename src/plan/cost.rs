@@ -354,7 +354,7 @@ pub(crate) fn lookups(matrix: &CsrMatrix, isa: Isa) -> [LookupWork; 2] {
 pub(crate) const FEW_SAMPLES: usize = 13;
 
 /// The same with an instruction set, and the layer's shape: no more than [`FEW_SAMPLES`]. The limits of AVX2 were measured on a
-/// dozen layers.
+/// dozen layers: of weights beyond 8 MB no more than three samples are worth the way to rows, beyond 10 MB none.
 #[cfg(feature = "dense")]
 pub(crate) fn few_samples(shape: (usize, usize), isa: Isa) -> usize {
     let avx2 = match shape.0 * shape.1 {

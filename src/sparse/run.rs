@@ -34,6 +34,7 @@ impl Stretch {
     }
 }
 
+/// All of a plan.
 fn stretches(plan: &Plan) -> impl Iterator<Item = Stretch> {
     std::iter::successors(Stretch::at(plan, 0), |stretch| Stretch::at(plan, stretch.layers.end))
 }
