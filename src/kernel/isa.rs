@@ -158,15 +158,6 @@ impl Isa {
         }
     }
 
-    /// Of those, the samples that share a lookup: their tables must fit the registers, too.
-    pub(crate) fn lookup_samples(self) -> usize {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => 4,
-            _ => 1,
-        }
-    }
-
     /// Whether this is AVX-512 of a core of Intel's since Golden Cove: those have a third port for short loads.
     pub(crate) fn is_golden_cove_avx512(self) -> bool {
         self.lanes() == MAX_LANES && !is_amd() && has_avx_vnni()

@@ -75,5 +75,5 @@ pub(crate) use spmv_csr::SpmvCsr;
 pub(crate) use spmv_fan_in::SpmvFanIn;
 pub(crate) use spmv_lookup::SpmvLookup;
 pub(crate) use spmv_nm::SpmvNm;
-pub(crate) use transpose::{FeaturesToTile, RowsToTile, TileToFeatures, TileToRows};
+pub(crate) use transpose::{CopySlice, FeaturesToTile, RowsToTile, TileToFeatures, TileToRows};
 use vector::{Task, Vector};

@@ -173,16 +173,17 @@ impl SpmvLookup<'_> {
         let window = Window::of(V::LANES, 1, 1);
         let (steps_of_word, bits) = (window.steps_of_word(), window.bits() as u32);
         let (starts, values) = (self.matrix.starts(), self.matrix.values());
+        let mut columns = columns;
         for pair in (0..steps_of_word).step_by(2) {
             // SAFETY: see `chunks`; a word has an even number of steps.
             unsafe {
                 let mut found = [[V::splat(0.0); B]; 2];
                 for (step, found) in (pair..).zip(&mut found) {
                     let start = V::read(starts, word * steps_of_word + step) as usize;
-                    let columns = V::shift(columns, bits * step as u32);
                     for (sample, found) in found.iter_mut().enumerate() {
                         *found = V::lookup(&[V::load(self.x, sample * self.x_stride + start)], columns);
                     }
+                    columns = V::shift(columns, bits);
                 }
                 for (step, found) in (pair..).zip(found) {
                     let value = (word * steps_of_word + step) * V::LANES;

@@ -126,8 +126,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                     (f64::INFINITY, 0.0, 0.0),
                 ],
             );
-            // A sample by itself where they do not share lookups.
-            let groups = batch.div_ceil(isa.lookup_samples()).max(1);
+            let groups = batch.div_ceil(isa.row_samples()).max(1);
             let together = batch.div_ceil(groups);
             let rest = batch - (groups - 1) * together;
             let steps =
@@ -317,7 +316,7 @@ fn lookup_steps(LookupWork { window, steps }: LookupWork, samples: usize, isa: I
             ([0.0, 0.42, 0.6, 0.3], 0.08, [0.0, 0.183, 0.33, 0.82]),
             ([0.0, 0.41, 0.45, 0.5], 0.28, [0.0, 0.24, 0.57, 1.4]),
             ([0.0, 0.55, 0.8, 1.0], 0.25, [0.0, 0.4, 0.9, 2.0]),
-            ([0.47, 0.4, 0.74, 0.0], 0.2, [0.0, 0.79, 1.76, 4.4]),
+            ([0.0, 0.75, 1.2, 0.3], 0.04, [0.635, 0.79, 1.76, 4.4]),
             ([0.0; 4], 0.0, [0.0; 4]),
         ],
     );
@@ -343,7 +342,7 @@ fn lookup_steps(LookupWork { window, steps }: LookupWork, samples: usize, isa: I
 /// What lookups do with the window that is fastest for a single sample, and with that for a few.
 pub(crate) fn lookups(matrix: &CsrMatrix, isa: Isa) -> [LookupWork; 2] {
     let windows: Vec<_> = LookupWork::of(matrix, isa.lanes());
-    [1, isa.lookup_samples()].map(|samples| {
+    [1, isa.row_samples()].map(|samples| {
         let seconds = |work: &&LookupWork| lookup_steps(**work, samples, isa);
         let fastest = windows.iter().min_by(|a, b| seconds(a).total_cmp(&seconds(b)));
         *fastest.unwrap_or_else(|| unreachable!("there are windows"))

@@ -289,21 +289,18 @@ impl SparseLinear {
                 });
             }
             Format::Lookup => {
-                let (matrix, together) = (self.lookup(single), self.isa.lookup_samples() * stride);
-                for (x, y) in x.chunks(together).zip(y.chunks_mut(together)) {
-                    let samples = x.len() / stride;
-                    self.isa.run(SpmvLookup {
-                        matrix,
-                        exact,
-                        bias,
-                        activation,
-                        samples,
-                        x,
-                        x_stride,
-                        y,
-                        y_stride,
-                    });
-                }
+                let matrix = self.lookup(single);
+                self.isa.run(SpmvLookup {
+                    matrix,
+                    exact,
+                    bias,
+                    activation,
+                    samples,
+                    x,
+                    x_stride,
+                    y,
+                    y_stride,
+                });
             }
             Format::Csr | Format::Panel | Format::Dense => {
                 for (x, y) in x.chunks_exact(stride).zip(y.chunks_exact_mut(stride)) {
@@ -343,11 +340,11 @@ impl SparseLinear {
         let finite = if (2..few_samples((out, inputs), self.isa)).contains(&samples) && !rows {
             // So much faster on rows that they are worth the way to them, and back.
             let (x_rows, y_rows) = (&mut before[..samples * inputs], &mut after[..samples * out]);
-            Rows { samples: 0..samples, stride: inputs }.load(x, x_rows);
+            Rows { samples: 0..samples, stride: inputs }.load(x, x_rows, self.isa);
             let mut product = matrix_mut(y_rows, samples, false);
             gemm(product.view_mut(), matrix(x_rows, samples, false), self.transposed(), threads);
             let finite = finish(product, self.bias_slice(), self.activation, self.isa);
-            Rows { samples: 0..samples, stride: out }.store(y_rows, y.view_mut());
+            Rows { samples: 0..samples, stride: out }.store(y_rows, y.view_mut(), self.isa);
             finite
         } else {
             if samples == 1 && !by_columns((out, inputs)) {

@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
+use crate::Isa;
+use crate::kernel::CopySlice;
+
 /// Some samples of a batch as rows.
 pub(super) struct Rows {
     pub(super) samples: Range<usize>,
@@ -17,7 +20,7 @@ const TOGETHER: usize = 4;
 
 impl Rows {
     /// Copies the samples of `x` (`[batch, features]`) to `rows`.
-    pub(super) fn load(&self, x: ArrayView2<'_, f32>, rows: &mut [f32]) {
+    pub(super) fn load(&self, x: ArrayView2<'_, f32>, rows: &mut [f32], isa: Isa) {
         let (batch, features) = x.dim();
         let mut rows = rows.chunks_exact_mut(self.stride.max(1)).map(|row| &mut row[..features]);
         if let Some(x) = x.reversed_axes().to_slice().filter(|_| batch > 1) {
@@ -35,14 +38,14 @@ impl Rows {
         for (sample, row) in self.samples.clone().zip(rows) {
             let x = x.row(sample);
             match x.as_slice() {
-                Some(x) => row.copy_from_slice(x),
+                Some(x) => isa.run(CopySlice { from: x, to: row }),
                 None => row.iter_mut().zip(x).for_each(|(place, &value)| *place = value),
             }
         }
     }
 
     /// Copies `rows` to the samples of `y` (`[batch, features]`).
-    pub(super) fn store(&self, rows: &[f32], mut y: ArrayViewMut2<'_, f32>) {
+    pub(super) fn store(&self, rows: &[f32], mut y: ArrayViewMut2<'_, f32>, isa: Isa) {
         let (batch, features) = y.dim();
         let mut rows = rows.chunks_exact(self.stride.max(1)).map(|row| &row[..features]);
         if let Some(y) = y.view_mut().reversed_axes().into_slice().filter(|_| batch > 1) {
@@ -60,7 +63,7 @@ impl Rows {
         for (sample, row) in self.samples.clone().zip(rows) {
             let mut y = y.row_mut(sample);
             match y.as_slice_mut() {
-                Some(y) => y.copy_from_slice(row),
+                Some(y) => isa.run(CopySlice { from: row, to: y }),
                 None => y.iter_mut().zip(row).for_each(|(place, &value)| *place = value),
             }
         }

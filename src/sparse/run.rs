@@ -203,13 +203,13 @@ impl SparseMlp {
             start += samples;
             let mut before = &mut before[..samples * stride];
             let mut after = &mut after[..samples * stride];
-            rows.load(x, before);
+            rows.load(x, before, self.isa());
             for index in layers.clone() {
                 let format = plan.format(index).unwrap_or_else(|| unreachable!("the plan has this layer"));
                 self.layers()[index].forward_rows(format, samples, single, stride, before, after);
                 std::mem::swap(&mut before, &mut after);
             }
-            rows.store(before, y.view_mut());
+            rows.store(before, y.view_mut(), self.isa());
         }
     }
 }

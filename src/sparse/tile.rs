@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
 use crate::Isa;
-use crate::kernel::{FeaturesToTile, MAX_TILE, RowsToTile, TileToFeatures, TileToRows};
+use crate::kernel::{CopySlice, FeaturesToTile, MAX_TILE, RowsToTile, TileToFeatures, TileToRows};
 
 /// The tiles of a batch, the widest first, and the last one rounded up to whole vectors.
 pub(crate) fn tiles(batch: usize, isa: Isa) -> impl Iterator<Item = Tile> {
@@ -60,7 +60,7 @@ impl Tile {
         };
         // A batch that is this tile, without a gap.
         if let Some(x) = x.reversed_axes().to_slice().filter(|_| samples == width) {
-            return tile.copy_from_slice(x);
+            return isa.run(CopySlice { from: x, to: tile });
         }
         if x.strides()[0] == 1 {
             return isa.run(FeaturesToTile { x, tile, width });
@@ -74,12 +74,9 @@ impl Tile {
 
     /// Copies `tile` (`[features, width]`) to the tile's samples in the caller's matrix, `y` (`[samples, features]`).
     pub(super) fn store(&self, tile: &[f32], mut y: ArrayViewMut2<'_, f32>, isa: Isa) {
-        let (samples, width) = (self.samples.len(), self.width);
+        let width = self.width;
         if y.strides()[1] == 1 {
             return isa.run(TileToRows { tile, width, y });
-        }
-        if let Some(y) = y.view_mut().reversed_axes().into_slice().filter(|_| samples == width) {
-            return y.copy_from_slice(tile);
         }
         if y.strides()[0] == 1 {
             return isa.run(TileToFeatures { tile, width, y });
