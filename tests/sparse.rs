@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Layer, assert_within, bits, every_kernel, isas, layer, noise_matrix, reference, sparse};
-use ndarray::{Array1, Array2, ArrayView2, Axis, array, s};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, array, s};
 use proptest::prelude::*;
 use tombola::plan::Format;
 use tombola::{Activation, Csr, ErrorKind, Isa, Mask, SparseLinear, SparseMlp};
@@ -183,6 +183,31 @@ fn views_of_a_batch(batch: usize) {
         let y = mlp.forward(row.broadcast((batch, 90)).unwrap()).unwrap();
         let expected = expected.slice(s![batch / 2..=batch / 2, ..]);
         assert!((&y - &expected).iter().all(|difference| difference.abs() < 1e-5), "{isa}");
+    }
+}
+
+/// A feature-major output without a gap may be summed where it is, over one panel or several: wherever it begins, and whatever comes
+/// after the sums.
+#[test]
+fn outputs_that_are_a_tile() {
+    for activation in [Activation::Relu, Activation::Gelu, Activation::Softmax] {
+        for (inputs, batch) in [(90, 8), (90, 16), (900, 16), (900, 24), (1700, 16), (900, 32), (90, 64)] {
+            let layers = [layer(150, inputs, 0.1, activation, 1)];
+            let x = noise_matrix(batch, inputs, 2);
+            let expected = reference(&layers, x.view());
+            for (what, mlp) in every_kernel(&layers) {
+                for offset in 0..17 {
+                    let mut memory = vec![f32::NAN; 150 * batch + 34];
+                    let y = &mut memory[offset..offset + 150 * batch];
+                    let mut y = ArrayViewMut2::from_shape((150, batch), y).unwrap().reversed_axes();
+                    mlp.forward_into(x.view(), y.view_mut(), &mut mlp.workspace(batch)).unwrap();
+                    let what = format!("{what}, {activation:?}, {inputs} columns, batch {batch} at {offset}");
+                    assert_within(&what, y.view(), &expected);
+                    let beside = memory[..offset].iter().chain(&memory[offset + 150 * batch..]);
+                    assert!(beside.into_iter().all(|value| value.is_nan()), "{what}: written beside");
+                }
+            }
+        }
     }
 }
 

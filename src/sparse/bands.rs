@@ -47,7 +47,7 @@ impl SparseLinear {
     fn sums_at_once(&self, tile: &Tile, y: &ArrayViewMut2<'_, f32>) -> bool {
         let (lanes, panels) = (self.isa().lanes(), self.panels(tile.widest).panels_of_band());
         let aligned = (y.as_ptr() as usize).is_multiple_of(size_of::<f32>() * lanes);
-        y.nrows() == tile.width && y.t().is_standard_layout() && (aligned || lanes * panels <= 24)
+        y.nrows() == tile.width && y.t().is_standard_layout() && (aligned || lanes * panels <= 32)
     }
 
     /// The layer on a tile of samples. Threads of the current rayon pool share its rows out, as many as there are `others`

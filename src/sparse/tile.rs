@@ -74,9 +74,12 @@ impl Tile {
 
     /// Copies `tile` (`[features, width]`) to the tile's samples in the caller's matrix, `y` (`[samples, features]`).
     pub(super) fn store(&self, tile: &[f32], mut y: ArrayViewMut2<'_, f32>, isa: Isa) {
-        let width = self.width;
+        let (samples, width) = (self.samples.len(), self.width);
         if y.strides()[1] == 1 {
             return isa.run(TileToRows { tile, width, y });
+        }
+        if let Some(y) = y.view_mut().reversed_axes().into_slice().filter(|_| samples == width) {
+            return isa.run(CopySlice { from: tile, to: y });
         }
         if y.strides()[0] == 1 {
             return isa.run(TileToFeatures { tile, width, y });
