@@ -1,12 +1,11 @@
 //! The inner loops, and the only `unsafe` code of the crate.
 //!
-//! Each algorithm is written once, as a [`Task`] over the small [`Vector`] trait: `spmm_panel` for batches,
-//! `spmv_lookup` for a few samples, `spmv_nm` for the same where every M columns keep N, `spmv_block` where neighbouring
-//! rows share their columns and `spmv_fan_in` where rows are as long as each other, `spmv_csr` for one sample, `transpose` between the caller's layout and the kernels', and
-//! `activate` for what comes after; `roof` for what they are held against. Training has `spmm_pattern` and `sddmm` for
-//! sparse layers, `derive` for the derivatives of activations, and `descend` for the optimizer. (The dense product is
-//! faer's: `gemm`.) An
-//! instruction set is one file that names its intrinsics (`avx512`, `avx2`) or spells them out in plain Rust (`portable`),
+//! Each algorithm is written once, as a [`Task`] over the small [`Vector`] trait: `spmm_panel` for batches, [`Spmv`] for a few
+//! samples (`spmv_lookup` for any mask, `spmv_nm` where every M columns keep N, `spmv_block` where neighbouring rows share
+//! their columns, `spmv_fan_in` where rows are as long as each other), `spmv_csr` for one sample, `transpose` between the
+//! caller's layout and the kernels', and `activate` for what comes after; `roof` for what they are held against. Training
+//! has `spmm_pattern` and `sddmm` for sparse layers, `derive` for the derivatives of activations, and `descend` for the
+//! optimizer. (The dense product is faer's: `gemm`.) An instruction set is one file that names its intrinsics (`avx512`, `avx2`) or spells them out in plain Rust (`portable`),
 //! and one arm in [`Isa::run`]. NEON would be one more of each. What else a CPU is asked is in `cpu`.
 //!
 //! Nothing in here allocates, starts threads or reads files. What a task may assume of a packed matrix, that
@@ -46,6 +45,7 @@ mod sddmm;
 mod spmm_panel;
 #[cfg(feature = "dense")]
 mod spmm_pattern;
+mod spmv;
 mod spmv_block;
 mod spmv_csr;
 mod spmv_fan_in;
@@ -70,10 +70,7 @@ pub(crate) use sddmm::{RowSums, Sddmm};
 pub(crate) use spmm_panel::SpmmPanel;
 #[cfg(feature = "dense")]
 pub(crate) use spmm_pattern::SpmmPattern;
-pub(crate) use spmv_block::SpmvBlock;
+pub(crate) use spmv::{RowLayer, Spmv};
 pub(crate) use spmv_csr::SpmvCsr;
-pub(crate) use spmv_fan_in::SpmvFanIn;
-pub(crate) use spmv_lookup::SpmvLookup;
-pub(crate) use spmv_nm::SpmvNm;
 pub(crate) use transpose::{CopySlice, FeaturesToTile, RowsToTile, TileToFeatures, TileToRows};
 use vector::{Task, Vector};

@@ -1,52 +1,23 @@
 //! `Y = activation(W·X + bias)` for a few samples, `W` packed in [blocks](BlockMatrix).
 
-use super::spmv_lookup::{Rows, finish};
+use super::spmv::{Rows, Spmv};
 use super::{Task, Vector};
-use crate::Activation;
-use crate::format::{BlockMatrix, CsrMatrix};
-
-/// One layer on one to four samples, which share the weights. Activations are sample-major: `x_stride` and `y_stride` floats
-/// apart.
-pub(crate) struct SpmvBlock<'a> {
-    pub(crate) matrix: &'a BlockMatrix,
-    /// The same matrix in plain CSR, for what does not come out finite.
-    pub(crate) exact: &'a CsrMatrix,
-    /// `[out]`.
-    pub(crate) bias: &'a [f32],
-    /// Applied if it [is fused](super::is_fused).
-    pub(crate) activation: Activation,
-    pub(crate) samples: usize,
-    /// `[samples, x_stride]`, of which each sample's first `in` are its features.
-    pub(crate) x: &'a [f32],
-    pub(crate) x_stride: usize,
-    /// `[samples, y_stride]`.
-    pub(crate) y: &'a mut [f32],
-    pub(crate) y_stride: usize,
-}
+use crate::format::BlockMatrix;
 
 /// How many values before it needs them a block asks for them.
 const AHEAD: usize = 512;
 
-impl Task for SpmvBlock<'_> {
+impl Task for Spmv<'_, BlockMatrix> {
     #[inline(always)]
     unsafe fn run<V: Vector>(mut self) {
         let (rows, columns) = self.matrix.shape();
         assert_eq!(self.matrix.lanes(), V::LANES, "packed for other registers");
-        assert_eq!(self.bias.len(), rows, "one bias a row");
-        assert_eq!(self.exact.shape(), self.matrix.shape(), "the same matrix in CSR");
-        assert!(
-            self.x_stride >= columns && self.x.len() >= self.samples * self.x_stride,
-            "x is [samples, x_stride]"
-        );
-        assert!(
-            self.y_stride >= rows && self.y.len() >= self.samples * self.y_stride,
-            "y is [samples, y_stride]"
-        );
+        self.layer.check((rows, columns), columns);
         // Chains of sums enough to hide the latency of a multiply-add.
         // SAFETY: the caller promises the instruction set; the slices have just been measured, and the matrix is packed for
         // the registers of `V`.
         unsafe {
-            match self.samples {
+            match self.layer.samples {
                 1 => self.vectors::<V, 1, 4>(),
                 2 => self.vectors::<V, 2, 2>(),
                 3 => self.vectors::<V, 3, 2>(),
@@ -57,7 +28,7 @@ impl Task for SpmvBlock<'_> {
     }
 }
 
-impl SpmvBlock<'_> {
+impl Spmv<'_, BlockMatrix> {
     /// All rows for `B` samples, with `A` chains of sums.
     ///
     /// # Safety
@@ -119,7 +90,8 @@ impl SpmvBlock<'_> {
         &self,
         block_row: usize,
     ) -> [[V; C]; B] {
-        let (blocks, x) = ((self.matrix.columns(), self.matrix.values()), (self.x, self.x_stride));
+        let (blocks, x) =
+            ((self.matrix.columns(), self.matrix.values()), (self.layer.x, self.layer.x_stride));
         // SAFETY: the caller's promises; `BlockMatrix` has blocks between ascending pointers, which `P` divides.
         unsafe {
             let [mut block, end] =
@@ -153,16 +125,10 @@ impl SpmvBlock<'_> {
     /// As [`blocks`](Self::blocks), and there is such a row.
     #[inline(always)]
     unsafe fn finish<V: Vector, const B: usize, const C: usize>(&mut self, row: usize, sums: [[V; C]; B]) {
-        let Self { exact, bias, activation, x, x_stride, y, y_stride, .. } = self;
-        // SAFETY: the caller's promises; the slices have `samples` strides.
-        unsafe {
-            for (sample, sums) in sums.iter().enumerate() {
-                let x = x.get_unchecked(sample * *x_stride..);
-                let y = y.get_unchecked_mut(sample * *y_stride..);
-                for (index, &sums) in sums.iter().enumerate() {
-                    let row = row + index * V::LANES;
-                    finish(sums, Rows::From(row), exact, bias, *activation, x, y);
-                }
+        for (sample, sums) in sums.iter().enumerate() {
+            for (index, &sums) in sums.iter().enumerate() {
+                // SAFETY: the caller's promises.
+                unsafe { self.layer.finish(sample, Rows::From(row + index * V::LANES), sums) };
             }
         }
     }

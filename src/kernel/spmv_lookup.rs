@@ -1,29 +1,8 @@
 //! `Y = activation(W·X + bias)` for a few samples, `W` packed in [slots for lookup](LookupMatrix).
 
-use super::activate::fused;
-use super::vector::spread;
-use super::{SpmvCsr, Task, Vector};
-use crate::Activation;
-use crate::format::{CsrMatrix, LookupMatrix, Window};
-
-/// One layer on one to four samples, which share the permutation's indices. Activations are sample-major: `x_stride` and
-/// `y_stride` floats apart.
-pub(crate) struct SpmvLookup<'a> {
-    pub(crate) matrix: &'a LookupMatrix,
-    /// The same matrix in plain CSR, for what does not come out finite.
-    pub(crate) exact: &'a CsrMatrix,
-    /// `[out]`.
-    pub(crate) bias: &'a [f32],
-    /// Applied if it [is fused](super::is_fused).
-    pub(crate) activation: Activation,
-    pub(crate) samples: usize,
-    /// `[samples, x_stride]`, of which each sample's first `in` are its features; readable to whole windows.
-    pub(crate) x: &'a [f32],
-    pub(crate) x_stride: usize,
-    /// `[samples, y_stride]`.
-    pub(crate) y: &'a mut [f32],
-    pub(crate) y_stride: usize,
-}
+use super::spmv::{Rows, Spmv};
+use super::{Task, Vector};
+use crate::format::{LookupMatrix, Window};
 
 /// Sums of a single sample that run side by side, to hide the latency of a multiply-add.
 const SUMS: usize = 4;
@@ -35,24 +14,17 @@ const AHEAD: usize = 10;
 /// Bytes of values from which on that helps, where a step is a single slot: below, it takes longer than waiting.
 const FAR: usize = 8 << 20;
 
-impl Task for SpmvLookup<'_> {
+impl Task for Spmv<'_, LookupMatrix> {
     #[inline(always)]
     unsafe fn run<V: Vector>(mut self) {
         let (rows, columns) = self.matrix.shape();
         let window = self.matrix.window();
         assert_eq!(window.lanes(), V::LANES, "packed for other registers");
-        assert_eq!(self.bias.len(), rows, "one bias a row");
-        assert_eq!(self.exact.shape(), self.matrix.shape(), "the same matrix in CSR");
-        assert!(self.x_stride >= window.readable(columns), "x is readable to whole windows");
-        assert!(self.x.len() >= self.samples * self.x_stride, "x is [samples, x_stride]");
-        assert!(
-            self.y_stride >= rows && self.y.len() >= self.samples * self.y_stride,
-            "y is [samples, y_stride]"
-        );
+        self.layer.check((rows, columns), window.readable(columns));
         // SAFETY: the caller promises the instruction set; the slices have just been measured, and the matrix is
         // packed for the registers of `V`.
         unsafe {
-            match self.samples {
+            match self.layer.samples {
                 1 => self.windows::<V, 1, SUMS>(),
                 2 => self.windows::<V, 2, 2>(),
                 3 => self.windows::<V, 3, 2>(),
@@ -63,7 +35,7 @@ impl Task for SpmvLookup<'_> {
     }
 }
 
-impl SpmvLookup<'_> {
+impl Spmv<'_, LookupMatrix> {
     /// All chunks for `B` samples, with `A` sums for each, and loops of constant length.
     ///
     /// # Safety
@@ -95,6 +67,7 @@ impl SpmvLookup<'_> {
         let window = Window::of(V::LANES, T, N);
         let (steps_of_word, bits) = (window.steps_of_word(), window.bits() as u32);
         let (starts, words, values) = (self.matrix.starts(), self.matrix.words(), self.matrix.values());
+        let (x, x_stride) = (self.layer.x, self.layer.x_stride);
         let far = size_of_val(values) >= FAR;
         for (index, chunk) in self.matrix.chunks().iter().enumerate() {
             // SAFETY: `LookupMatrix` has, for each vector of words of the chunk, so many steps, and for each of these `N` vectors
@@ -120,7 +93,7 @@ impl SpmvLookup<'_> {
                         let mut tables = [[V::splat(0.0); T]; B];
                         for (sample, table) in tables.iter_mut().enumerate() {
                             for (offset, vector) in table.iter_mut().enumerate() {
-                                *vector = V::load(self.x, sample * self.x_stride + start + offset * V::LANES);
+                                *vector = V::load(x, sample * x_stride + start + offset * V::LANES);
                             }
                         }
                         for slot in 0..N {
@@ -148,16 +121,12 @@ impl SpmvLookup<'_> {
                         Some(row) => Rows::From(row),
                         None => Rows::Of(&self.matrix.rows()[first..first + V::LANES]),
                     };
-                    let x = self.x.get_unchecked(sample * self.x_stride..);
-                    let y = self.y.get_unchecked_mut(sample * self.y_stride..);
-                    finish(sums, rows, self.exact, self.bias, self.activation, x, y);
+                    self.layer.finish(sample, rows, sums);
                 }
             }
         }
     }
-}
 
-impl SpmvLookup<'_> {
     /// The steps of a word, with windows of a vector and one slot: two at a time, first their lookups and then their
     /// multiplications, for on AMD's Zen 3 the two share ports, and take turns faster by twos.
     ///
@@ -173,6 +142,7 @@ impl SpmvLookup<'_> {
         let window = Window::of(V::LANES, 1, 1);
         let (steps_of_word, bits) = (window.steps_of_word(), window.bits() as u32);
         let (starts, values) = (self.matrix.starts(), self.matrix.values());
+        let (x, x_stride) = (self.layer.x, self.layer.x_stride);
         let mut columns = columns;
         for pair in (0..steps_of_word).step_by(2) {
             // SAFETY: see `chunks`; a word has an even number of steps.
@@ -181,7 +151,7 @@ impl SpmvLookup<'_> {
                 for (step, found) in (pair..).zip(&mut found) {
                     let start = V::read(starts, word * steps_of_word + step) as usize;
                     for (sample, found) in found.iter_mut().enumerate() {
-                        *found = V::lookup(&[V::load(self.x, sample * self.x_stride + start)], columns);
+                        *found = V::lookup(&[V::load(x, sample * x_stride + start)], columns);
                     }
                     columns = V::shift(columns, bits);
                 }
@@ -197,75 +167,14 @@ impl SpmvLookup<'_> {
     }
 }
 
-/// The rows that the lanes of a vector are the sums of.
-pub(super) enum Rows<'a> {
-    /// Neighbours from this one on, as many as there are.
-    From(usize),
-    /// One a lane, up to the first `u32::MAX`.
-    Of(&'a [u32]),
-}
-
-/// Adds the bias to the sums of some rows, applies the activation, and writes them where they belong. A sum that is not
-/// finite is done again from the CSR.
-///
-/// # Safety
-/// The CPU has the instruction set of `V`; the matrix has the rows that are named, and `bias`, `x` and `y` are of its shape.
-#[inline(always)]
-pub(super) unsafe fn finish<V: Vector>(
-    sums: V,
-    rows: Rows<'_>,
-    exact: &CsrMatrix,
-    bias: &[f32],
-    activation: Activation,
-    x: &[f32],
-    y: &mut [f32],
-) {
-    let complete = match rows {
-        Rows::From(row) => row + V::LANES <= bias.len(),
-        Rows::Of(rows) => rows[V::LANES - 1] != u32::MAX,
-    };
-    // SAFETY: the caller's promises; the rows of a complete vector, neighbours or not, all lie in `bias` and `y`.
-    unsafe {
-        if complete && sums.all_finite() {
-            let sums = sums.add(match rows {
-                Rows::From(row) => V::load(bias, row),
-                Rows::Of(rows) => V::gather(bias, rows, 0),
-            });
-            let values = match activation {
-                Activation::Relu => sums.relu(),
-                _ => sums,
-            };
-            match rows {
-                Rows::From(row) => values.store(y, row),
-                Rows::Of(rows) => {
-                    for (value, &row) in spread(values).into_iter().zip(rows) {
-                        y[row as usize] = value;
-                    }
-                }
-            }
-            return;
-        }
-        for (lane, sum) in spread(sums).into_iter().enumerate().take(V::LANES) {
-            let row = match rows {
-                Rows::From(row) => row + lane,
-                Rows::Of(rows) => rows[lane] as usize,
-            };
-            if row >= bias.len() {
-                break;
-            }
-            let bias = V::read(bias, row);
-            let sum = if sum.is_finite() { sum + bias } else { SpmvCsr::row::<V>(exact, row, bias, x) };
-            y[row] = fused(activation, sum);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use ndarray::Array2;
 
     use super::*;
-    use crate::{Isa, Mask};
+    use crate::format::CsrMatrix;
+    use crate::kernel::RowLayer;
+    use crate::{Activation, Isa, Mask};
 
     /// A plan takes the window that it expects to be fastest, so that no test through the public interface sees all of them.
     #[test]
@@ -283,8 +192,7 @@ mod tests {
                         let x: Vec<f32> = (0..samples * x_stride).map(|at| (at as f32).sin()).collect();
                         let mut y = vec![0.0; samples * rows];
                         let (bias, activation) = (&bias[..], Activation::Relu);
-                        isa.run(SpmvLookup {
-                            matrix: &matrix,
+                        let layer = RowLayer {
                             exact: &exact,
                             bias,
                             activation,
@@ -293,7 +201,8 @@ mod tests {
                             x_stride,
                             y: &mut y,
                             y_stride: rows,
-                        });
+                        };
+                        isa.run(Spmv { matrix: &matrix, layer });
                         for (at, &y) in y.iter().enumerate() {
                             let (sample, row) = (at / rows, at % rows);
                             let entries = exact.csr().outer_view(row).unwrap();

@@ -1,50 +1,23 @@
 //! `Y = activation(W·X + bias)` for a few samples, `W` packed in [N:M groups](NmMatrix).
 
-use super::spmv_lookup::{Rows, finish};
+use super::spmv::{Rows, Spmv};
 use super::{Task, Vector};
-use crate::Activation;
-use crate::format::{CsrMatrix, NM_BLOCK, NmMatrix};
-
-/// One layer on one to four samples, which share the positions. Activations are sample-major: `x_stride` and `y_stride` floats
-/// apart.
-pub(crate) struct SpmvNm<'a> {
-    pub(crate) matrix: &'a NmMatrix,
-    /// The same matrix in plain CSR, for what does not come out finite.
-    pub(crate) exact: &'a CsrMatrix,
-    /// `[out]`.
-    pub(crate) bias: &'a [f32],
-    /// Applied if it [is fused](super::is_fused).
-    pub(crate) activation: Activation,
-    pub(crate) samples: usize,
-    /// `[samples, x_stride]`, of which each sample's first `in` are its features; readable to whole groups.
-    pub(crate) x: &'a [f32],
-    pub(crate) x_stride: usize,
-    /// `[samples, y_stride]`.
-    pub(crate) y: &'a mut [f32],
-    pub(crate) y_stride: usize,
-}
+use crate::format::{NM_BLOCK, NmMatrix};
 
 /// How many values before it needs them a block asks for them.
 const AHEAD: usize = 1024;
 
-impl Task for SpmvNm<'_> {
+impl Task for Spmv<'_, NmMatrix> {
     #[inline(always)]
     unsafe fn run<V: Vector>(mut self) {
         let (rows, columns) = self.matrix.shape();
         let m = self.matrix.pattern().m;
         assert_eq!(self.matrix.lanes(), V::LANES, "packed for other registers");
-        assert_eq!(self.bias.len(), rows, "one bias a row");
-        assert_eq!(self.exact.shape(), self.matrix.shape(), "the same matrix in CSR");
-        assert!(self.x_stride >= columns.next_multiple_of(m), "x is readable to whole groups");
-        assert!(self.x.len() >= self.samples * self.x_stride, "x is [samples, x_stride]");
-        assert!(
-            self.y_stride >= rows && self.y.len() >= self.samples * self.y_stride,
-            "y is [samples, y_stride]"
-        );
+        self.layer.check((rows, columns), columns.next_multiple_of(m));
         // SAFETY: the caller promises the instruction set; the slices have just been measured, and the matrix is packed for
         // the registers of `V`.
         unsafe {
-            match self.samples {
+            match self.layer.samples {
                 1 => self.blocks::<V, 1>(),
                 2 => self.blocks::<V, 2>(),
                 3 => self.blocks::<V, 3>(),
@@ -55,7 +28,7 @@ impl Task for SpmvNm<'_> {
     }
 }
 
-impl SpmvNm<'_> {
+impl Spmv<'_, NmMatrix> {
     /// All rows for `B` samples.
     ///
     /// # Safety
@@ -114,7 +87,7 @@ impl SpmvNm<'_> {
         skip: usize,
         together: usize,
     ) {
-        let Self { matrix, exact, bias, activation, x, x_stride, y, y_stride, .. } = self;
+        let (matrix, x, x_stride) = (self.matrix, self.layer.x, self.layer.x_stride);
         let pattern = matrix.pattern();
         let (words, values) = (matrix.words(), matrix.values());
         let mut word = (first * matrix.words_of_row() + skip) * V::LANES;
@@ -128,7 +101,7 @@ impl SpmvNm<'_> {
                 let mut tables = [[V::splat(0.0); T]; B];
                 for (sample, table) in tables.iter_mut().enumerate() {
                     for (offset, vector) in table.iter_mut().enumerate() {
-                        let at = sample * *x_stride + group * pattern.m + offset * V::LANES;
+                        let at = sample * x_stride + group * pattern.m + offset * V::LANES;
                         *vector = V::repeat(x, at, pattern.m);
                     }
                 }
@@ -153,11 +126,9 @@ impl SpmvNm<'_> {
                 }
             }
             for (sample, sums) in sums.iter().enumerate() {
-                let x = x.get_unchecked(sample * *x_stride..);
-                let y = y.get_unchecked_mut(sample * *y_stride..);
                 for (index, &sums) in sums.iter().enumerate() {
                     let row = (first + skip + index) * V::LANES;
-                    finish(sums, Rows::From(row), exact, bias, *activation, x, y);
+                    self.layer.finish(sample, Rows::From(row), sums);
                 }
             }
         }

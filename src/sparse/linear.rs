@@ -14,9 +14,7 @@ use super::workspace::{matrix, matrix_mut};
 use crate::aligned::Aligned;
 use crate::csr::{self, Csr};
 use crate::format::{BAND_ROWS, BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, NmMatrix, PanelMatrix};
-use crate::kernel::{
-    Activate, MAX_TILE_VECTORS, SpmvBlock, SpmvCsr, SpmvFanIn, SpmvLookup, SpmvNm, is_fused,
-};
+use crate::kernel::{Activate, MAX_TILE_VECTORS, RowLayer, Spmv, SpmvCsr, is_fused};
 #[cfg(feature = "dense")]
 use crate::kernel::{finish, gemm};
 use crate::plan::{Format, Profile};
@@ -254,54 +252,21 @@ impl SparseLinear {
         y: &mut [f32],
     ) {
         let (out, activation, bias) = (self.shape().0, self.activation, self.bias_slice());
-        let (exact, x_stride, y_stride) = (&self.matrix, stride, stride);
+        let layer = RowLayer {
+            exact: &self.matrix,
+            bias,
+            activation,
+            samples,
+            x,
+            x_stride: stride,
+            y: &mut *y,
+            y_stride: stride,
+        };
         match format {
-            Format::Nm => {
-                let matrix = self.nm();
-                self.isa.run(SpmvNm { matrix, exact, bias, activation, samples, x, x_stride, y, y_stride });
-            }
-            Format::Block => {
-                let matrix = self.blocks();
-                self.isa.run(SpmvBlock {
-                    matrix,
-                    exact,
-                    bias,
-                    activation,
-                    samples,
-                    x,
-                    x_stride,
-                    y,
-                    y_stride,
-                });
-            }
-            Format::FanIn => {
-                let matrix = self.fan_in();
-                self.isa.run(SpmvFanIn {
-                    matrix,
-                    exact,
-                    bias,
-                    activation,
-                    samples,
-                    x,
-                    x_stride,
-                    y,
-                    y_stride,
-                });
-            }
-            Format::Lookup => {
-                let matrix = self.lookup(single);
-                self.isa.run(SpmvLookup {
-                    matrix,
-                    exact,
-                    bias,
-                    activation,
-                    samples,
-                    x,
-                    x_stride,
-                    y,
-                    y_stride,
-                });
-            }
+            Format::Nm => self.isa.run(Spmv { matrix: self.nm(), layer }),
+            Format::Block => self.isa.run(Spmv { matrix: self.blocks(), layer }),
+            Format::FanIn => self.isa.run(Spmv { matrix: self.fan_in(), layer }),
+            Format::Lookup => self.isa.run(Spmv { matrix: self.lookup(single), layer }),
             Format::Csr | Format::Panel | Format::Dense => {
                 for (x, y) in x.chunks_exact(stride).zip(y.chunks_exact_mut(stride)) {
                     let y = &mut y[..out];
