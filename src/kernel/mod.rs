@@ -5,8 +5,9 @@
 //! their columns, `spmv_fan_in` where rows are as long as each other), `spmv_csr` for one sample, `transpose` between the
 //! caller's layout and the kernels', and `activate` for what comes after; `roof` for what they are held against. Training
 //! has `spmm_pattern` and `sddmm` for sparse layers, `derive` for the derivatives of activations, and `descend` for the
-//! optimizer. (The dense product is faer's: `gemm`.) An instruction set is one file that names its intrinsics (`avx512`, `avx2`) or spells them out in plain Rust (`portable`),
-//! and one arm in [`Isa::run`]. NEON would be one more of each. What else a CPU is asked is in `cpu`.
+//! optimizer. (The dense product is faer's: `gemm`.) An instruction set is one file that names its intrinsics (`avx512`,
+//! `avx2`) or spells them out in plain Rust (`portable`), and one arm in [`Isa::run`]. NEON would be one more of each. What
+//! else a CPU is asked is in `cpu`.
 //!
 //! Nothing in here allocates, starts threads or reads files. What a task may assume of a packed matrix, that
 //! matrix's constructor has checked; what it assumes of the slices, its `run` asserts.
