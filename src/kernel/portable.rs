@@ -186,6 +186,11 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn read_two(memory: &[u32], at: usize) -> u64 {
+        u64::from(memory[at]) | u64::from(memory[at + 1]) << 32
+    }
+
+    #[inline(always)]
     unsafe fn read<T: Copy>(memory: &[T], at: usize) -> T {
         memory[at]
     }
