@@ -13,11 +13,12 @@ use tombola::{Activation, Isa, Mask, SparseLinear, SparseMlp};
 
 const LAYERS: [(usize, usize); 3] = [(300, 784), (1024, 1024), (4096, 4096)];
 const TINY: [(usize, usize); 1] = [(50, 70)];
-const SPARSITIES: [f64; 3] = [0.8, 0.9, 0.95];
+const SPARSITIES: [f64; 4] = [0.8, 0.9, 0.95, 0.98];
 
 /// The formats, and the batches for which they may make sense: beyond, a sample takes as long as in the last.
-const FORMATS: [(&str, Format, &[usize]); 3] = [
+const FORMATS: [(&str, Format, &[usize]); 4] = [
     ("CSR", Format::Csr, &[1, 4]),
+    ("SELL", Format::Sell, &[1, 4]),
     ("lookup", Format::Lookup, &[1, 4, 16]),
     ("panel", Format::Panel, &[4, 16, 64, 128, 512]),
 ];

@@ -7,7 +7,7 @@ use ndarray::{Array2, array};
 use proptest::prelude::*;
 use sprs::CsMatI;
 use tombola::csr::{self, Csr};
-use tombola::format::{BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, Nm, NmMatrix, PanelMatrix, Window};
+use tombola::format::{BlockMatrix, CsrMatrix, LookupMatrix, Nm, NmMatrix, PanelMatrix, SellMatrix, Window};
 use tombola::mask::{Block, Norm};
 use tombola::{ErrorKind, Mask};
 
@@ -100,7 +100,7 @@ fn widths_are_checked() {
         assert_eq!(Window::all(lanes).err().map(|error| error.kind()), Some(ErrorKind::Value));
         assert_eq!(NmMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
         assert_eq!(BlockMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
-        assert_eq!(FanInMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
+        assert_eq!(SellMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
     }
     assert_eq!(PanelMatrix::new(&matrix, 8_192).unwrap().to_csr(), *matrix.csr());
 }
@@ -198,22 +198,34 @@ fn blocks_are_recognised() {
     assert!(BlockMatrix::fit(&all).is_some());
 }
 
-/// Rows that are as long as each other are recognised, or nearly so.
+/// Sliced ELLPACK holds what rows of about the same length keep, and little more: as they are, or after they are sorted.
 #[test]
-fn a_constant_fan_in_is_recognised() {
+fn slots_are_little_more_than_weights() {
     let weight = noise_matrix(96, 320, 5);
-    let matrix = |mask: &Mask| CsrMatrix::new(mask.apply(weight.view()).unwrap()).unwrap();
+    let packed = |mask: &Mask| {
+        let matrix = CsrMatrix::new(mask.apply(weight.view()).unwrap()).unwrap();
+        SellMatrix::new(&matrix, 16).unwrap()
+    };
     let mask = Mask::fan_in(weight.view(), 9).unwrap();
-    let packed = FanInMatrix::new(&matrix(&mask), 16).unwrap();
-    assert_eq!((packed.fan_in(), packed.shape()), (9, (96, 320)));
-    assert_eq!(packed.bytes(), 8 * mask.kept() + 4 * 96);
-    assert_eq!(FanInMatrix::fit(&matrix(&mask)), Some(9));
-    let fewer = Mask::from_fn((96, 320), |row, column| {
-        (row + column) % 10 > 0 && mask.get(row, column) == Some(true)
+    assert_eq!(packed(&mask).slots(), mask.kept());
+    let random = Mask::random((96, 320), 0.95, 1).unwrap();
+    // Row by row 1 to 96 weights, in no order: chunks of 16 rows would keep room for nearly 96 in each.
+    let skewed = Mask::from_fn((96, 320), |row, column| column <= row * 31 % 96);
+    for mask in [&random, &skewed] {
+        let (packed, kept) = (packed(mask), mask.kept());
+        assert!(packed.slots() < kept + kept / 5, "{} slots for {kept} weights", packed.slots());
+        // Of each chunk and each row a few numbers more.
+        let bytes = 6 * packed.slots()..6 * packed.slots() + 8 * 96 + 24 * 6;
+        assert!(bytes.contains(&packed.bytes()), "{} bytes", packed.bytes());
+    }
+    // Column numbers that need more than 16 bits take 4 bytes.
+    let [narrow, wide] = [0x1_0000, 0x1_0001].map(|columns| {
+        let csr = CsMatI::new((1, columns), vec![0, 1], vec![columns as u32 - 1], vec![3.0]);
+        let packed = SellMatrix::new(&CsrMatrix::new(csr.clone()).unwrap(), 4).unwrap();
+        assert_eq!(packed.to_csr(), csr);
+        packed.bytes()
     });
-    assert_eq!(FanInMatrix::fit(&matrix(&fewer)), Some(9));
-    assert_eq!(FanInMatrix::fit(&matrix(&Mask::random((96, 320), 0.95, 1).unwrap())), None);
-    assert_eq!(FanInMatrix::fit(&CsrMatrix::new(CsMatI::zero((96, 320))).unwrap()), None);
+    assert_eq!(wide - narrow, 2 * 4);
 }
 
 /// What rows share is held once.
@@ -269,7 +281,7 @@ proptest! {
                 prop_assert!(same(LookupMatrix::new(&matrix, window).to_csr()), "{window:?}");
             }
             prop_assert!(same(NmMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
-            prop_assert!(same(FanInMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
+            prop_assert!(same(SellMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
             prop_assert!(same(BlockMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
         }
     }

@@ -22,7 +22,7 @@ fn formats(plan: &Plan) -> Vec<Format> {
 fn batches_run_in_panels_and_single_samples_in_rows() {
     for isa in isas() {
         let mlp = SparseMlp::new(vec![linear(400, 300, 0.9, isa), linear(200, 400, 0.9, isa)]).unwrap();
-        let rows = if isa == Isa::portable() { Format::Csr } else { Format::Lookup };
+        let rows = if isa == Isa::portable() { Format::Sell } else { Format::Lookup };
         assert_eq!(formats(&mlp.plan(1)), [rows; 2], "{isa}");
         assert_eq!(formats(&mlp.plan(256)), [Format::Panel; 2], "{isa}");
         let plan = mlp.plan(64);
@@ -176,6 +176,6 @@ fn a_mask_is_planned_by_what_it_is() {
         assert!(in_blocks || isa != Isa::portable() && first(&blocks) == Format::Lookup, "{isa}");
         // A few weights a row: whatever is fastest of what works row by row.
         let few = Mask::from_fn((1024, 1024), |row, column| (row * 7 + column) % 256 == 0);
-        assert!([Format::FanIn, Format::Csr, Format::Lookup].contains(&first(&few)), "{isa}");
+        assert!([Format::Sell, Format::Csr, Format::Lookup].contains(&first(&few)), "{isa}");
     }
 }

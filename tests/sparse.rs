@@ -88,6 +88,8 @@ fn tall_and_wide() {
     }
     let layers = [layer(1100, 30, 0.1, Activation::Relu, 1), layer(1030, 1100, 0.01, Activation::Softmax, 2)];
     check(&layers, noise_matrix(20, 30, 3).view());
+    // Column numbers that need more than 16 bits.
+    check(&[layer(19, 66_000, 0.003, Activation::Relu, 1)], noise_matrix(3, 66_000, 2).view());
 }
 
 /// What a long batch gives, its parts give, to the bit.

@@ -16,10 +16,10 @@
 //! A padded slot computes 0 × an activation, which is NaN where that is infinite or NaN. The kernel redoes from the
 //! plain CSR whatever does not come out finite.
 
-use std::cmp::Reverse;
 use std::hint::select_unpredictable;
 use std::ops::Range;
 
+use super::chunks::{MAX_LANES, RowChunks, entries};
 use super::{CsrMatrix, csr_of_rows};
 use crate::aligned::Aligned;
 use crate::csr::Csr;
@@ -49,8 +49,10 @@ fn windows(lanes: usize) -> impl Iterator<Item = Window> + Clone {
 /// Vectors of activations in the widest window.
 pub(crate) const MAX_TABLES: usize = 8;
 
-/// The most lanes of a vector.
-const MAX_LANES: usize = 16;
+/// Writing each output of a chunk by itself takes about as long as so many slots for a vector of `lanes` rows.
+const fn writing(lanes: usize) -> usize {
+    4 * lanes
+}
 
 impl Window {
     /// All windows for vectors of `lanes` floats.
@@ -123,9 +125,9 @@ impl Window {
 pub struct LookupMatrix {
     shape: (usize, usize),
     window: Window,
-    chunks: Vec<Chunk>,
-    /// The rows of each chunk; `u32::MAX` where the last chunk lacks one.
-    rows: Vec<u32>,
+    rows: RowChunks,
+    /// The words of each chunk of rows.
+    chunks: Vec<Range<usize>>,
     /// For each step, the first column of its window.
     starts: Vec<u32>,
     /// For some steps each, a vector of words: the column numbers of their slots, the first slot in the lowest bits.
@@ -147,17 +149,16 @@ pub(crate) struct LookupWork {
 impl LookupWork {
     /// The work that a matrix makes with each window for vectors of `lanes` floats, judged by some of its chunks.
     pub(crate) fn of(matrix: &CsrMatrix, lanes: usize) -> Vec<Self> {
-        let order = order(matrix, lanes);
-        let chunks = order.len().div_ceil(lanes);
-        let apart = chunks.div_ceil(SOME_CHUNKS).max(1);
+        let rows = RowChunks::new(matrix, lanes, writing(lanes));
+        let apart = rows.iter().len().div_ceil(SOME_CHUNKS).max(1);
         // Steps go with the longest row of a chunk, which in sorted ones falls from the first to the last.
         let longest = |rows: &[u32]| rows.iter().map(|&row| entries(matrix, row).len()).max().unwrap_or(0);
-        let all: usize = order.chunks(lanes).map(longest).sum();
-        let some: usize = order.chunks(lanes).step_by(apart).map(longest).sum();
+        let all: usize = rows.iter().map(longest).sum();
+        let some: usize = rows.iter().step_by(apart).map(longest).sum();
         let for_all = all as f64 / some.max(1) as f64;
         let judged = |window| {
-            let some = order.chunks(lanes).step_by(apart);
-            let steps: usize = some.map(|rows| walk(matrix, rows, window, |_, _, _| {})).sum();
+            let steps: usize =
+                rows.iter().step_by(apart).map(|rows| walk(matrix, rows, window, |_, _, _| {})).sum();
             Self { window, steps: for_all * steps as f64 }
         };
         windows(lanes).map(judged).collect()
@@ -172,25 +173,16 @@ impl LookupWork {
 /// Chunks by which the work of a matrix is judged, at most.
 const SOME_CHUNKS: usize = 6;
 
-/// Some rows: where their words begin and how many those are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Chunk {
-    pub(crate) word: usize,
-    pub(crate) words: usize,
-    /// The first of the rows, where they are all there and follow each other.
-    pub(crate) neighbours: Option<usize>,
-}
-
 impl LookupMatrix {
     /// Packs a matrix for steps of a window.
     pub fn new(matrix: &CsrMatrix, window: Window) -> Self {
         let lanes = window.lanes;
-        let order = order(matrix, lanes);
-        let (mut chunks, mut padded_rows, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+        let order = RowChunks::new(matrix, lanes, writing(lanes));
+        let (mut chunks, mut starts) = (Vec::new(), Vec::new());
         let (mut words, mut values, mut zeros) = (Vec::new(), Vec::new(), Vec::new());
         let (all_columns, all_values) = (matrix.columns(), &matrix.values()[..matrix.kept()]);
         let (steps_of_word, slots, bits) = (window.steps_of_word(), window.slots, window.bits());
-        for rows in order.chunks(lanes) {
+        for rows in order.iter() {
             let word = words.len() / lanes;
             let steps = walk(matrix, rows, window, |step, start, taken| {
                 if step % steps_of_word == 0 {
@@ -216,11 +208,7 @@ impl LookupMatrix {
                 }
             });
             starts.resize(starts.len() + steps.next_multiple_of(steps_of_word) - steps, 0);
-            let follow = rows.len() == lanes && rows.windows(2).all(|pair| pair[0] + 1 == pair[1]);
-            let neighbours = follow.then_some(rows[0] as usize);
-            chunks.push(Chunk { word, words: words.len() / lanes - word, neighbours });
-            padded_rows.extend_from_slice(rows);
-            padded_rows.resize(chunks.len() * lanes, u32::MAX);
+            chunks.push(word..words.len() / lanes);
         }
         for row in 0..matrix.shape().0 {
             for at in entries(matrix, row as u32) {
@@ -230,7 +218,7 @@ impl LookupMatrix {
             }
         }
         let (words, values) = (words.into(), values.into());
-        Self { shape: matrix.shape(), window, chunks, rows: padded_rows, starts, words, values, zeros }
+        Self { shape: matrix.shape(), window, rows: order, chunks, starts, words, values, zeros }
     }
 
     /// `(out, in)`.
@@ -241,7 +229,7 @@ impl LookupMatrix {
     /// Bytes of all arrays.
     pub fn bytes(&self) -> usize {
         size_of_val(&self.chunks[..])
-            + size_of_val(&self.rows[..])
+            + self.rows.bytes()
             + size_of_val(&self.starts[..])
             + size_of_val(&self.words[..])
             + size_of_val(&self.values[..])
@@ -253,17 +241,18 @@ impl LookupMatrix {
         let Window { lanes, slots, .. } = self.window;
         let (bits, steps_of_word) = (self.window.bits(), self.window.steps_of_word());
         let mut rows = vec![Vec::new(); self.shape.0];
-        for (index, &row) in self.rows.iter().enumerate().filter(|&(_, &row)| row != u32::MAX) {
-            let (chunk, lane) = (self.chunks[index / lanes], index % lanes);
-            let row = &mut rows[row as usize];
-            for step in chunk.word * steps_of_word..(chunk.word + chunk.words) * steps_of_word {
-                for slot in 0..slots {
-                    let value = self.values[(step * slots + slot) * lanes + lane];
-                    if value.to_bits() != 0 {
-                        let word = self.words[step / steps_of_word * lanes + lane];
-                        let column = word as usize >> (bits * (step % steps_of_word * slots + slot))
-                            & ((1 << bits) - 1);
-                        row.push(((self.starts[step] as usize + column) as u32, value));
+        for (chunk, words) in self.rows.iter().zip(&self.chunks) {
+            for (lane, &row) in chunk.iter().enumerate() {
+                let row = &mut rows[row as usize];
+                for step in words.start * steps_of_word..words.end * steps_of_word {
+                    for slot in 0..slots {
+                        let value = self.values[(step * slots + slot) * lanes + lane];
+                        if value.to_bits() != 0 {
+                            let word = self.words[step / steps_of_word * lanes + lane];
+                            let column = word as usize >> (bits * (step % steps_of_word * slots + slot))
+                                & ((1 << bits) - 1);
+                            row.push(((self.starts[step] as usize + column) as u32, value));
+                        }
                     }
                 }
             }
@@ -280,12 +269,13 @@ impl LookupMatrix {
         self.window
     }
 
-    pub(crate) fn chunks(&self) -> &[Chunk] {
-        &self.chunks
+    pub(crate) fn rows(&self) -> &RowChunks {
+        &self.rows
     }
 
-    pub(crate) fn rows(&self) -> &[u32] {
-        &self.rows
+    /// The words of each chunk of rows.
+    pub(crate) fn chunks(&self) -> &[Range<usize>] {
+        &self.chunks
     }
 
     pub(crate) fn starts(&self) -> &[u32] {
@@ -299,11 +289,6 @@ impl LookupMatrix {
     pub(crate) fn values(&self) -> &[f32] {
         &self.values
     }
-}
-
-/// The places of a row's entries.
-fn entries(matrix: &CsrMatrix, row: u32) -> Range<usize> {
-    matrix.pointers()[row as usize] as usize..matrix.pointers()[row as usize + 1] as usize
 }
 
 /// Goes through the columns of a chunk's rows. `take` gets each step, the first column of its window, and which entries of
@@ -345,25 +330,4 @@ fn walk(
         take(step, start, taken);
     }
     unreachable!("a step takes an entry at least")
-}
-
-/// The order in which rows come into chunks.
-fn order(matrix: &CsrMatrix, lanes: usize) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..matrix.shape().0 as u32).collect();
-    if is_skewed(matrix, lanes) {
-        order.sort_by_key(|&row| Reverse(entries(matrix, row).len()));
-    }
-    order
-}
-
-/// Whether sorting makes the longest rows of chunks so much shorter that it pays for writing each output by itself, which takes
-/// as long as some dozen slots of a chunk.
-fn is_skewed(matrix: &CsrMatrix, lanes: usize) -> bool {
-    let mut lens: Vec<usize> =
-        matrix.pointers().windows(2).map(|pair| (pair[1] - pair[0]) as usize).collect();
-    let longest =
-        |lens: &[usize]| -> usize { lens.chunks(lanes).map(|lens| lens.iter().max().unwrap_or(&0)).sum() };
-    let unsorted = longest(&lens);
-    lens.sort_unstable_by_key(|&len| Reverse(len));
-    unsorted - longest(&lens) > 4 * lanes * lens.len().div_ceil(lanes)
 }

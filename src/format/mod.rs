@@ -3,29 +3,30 @@
 //!
 //! | layout | for | bytes per kept weight |
 //! |---|---|---|
-//! | [`CsrMatrix`] | single samples of very few weights, or without AVX2 | 8, and 4 a row |
+//! | [`CsrMatrix`] | sums that are not finite, which kernels do again from it | 8, and 4 a row |
 //! | [`LookupMatrix`] | single samples and small batches | 6 to 8 at 80%, 10 to 13 at 95%, with padding |
 //! | [`NmMatrix`] | the same, where every M columns of a row keep N | 4.25 for 2:4, up to 4.7 for others |
 //! | [`BlockMatrix`] | the same, where R neighbouring rows share their columns | 4.25 for 16 rows, 5 for 4 |
-//! | [`FanInMatrix`] | the same, where a few weights are all that is left of each row, the same count of each | 8 |
+//! | [`SellMatrix`] | the same, where few weights are left, or without AVX2 | 6, and padding: little where rows are about as long, or are many |
 //! | [`PanelMatrix`] | batches | 4.5 to 6, and 36 for each four rows in each panel |
 //! | `Pattern` | training: the places alone, as values change | 4, and 4 a row in each panel |
 
 mod block;
+mod chunks;
 mod csr;
-mod fan_in;
 mod grouping;
 mod lookup;
 mod nm;
 mod panel;
 #[cfg(feature = "dense")]
 mod pattern;
+mod sell;
 
 use sprs::CsMatI;
 
 pub use block::{BlockMatrix, Blocks};
+pub(crate) use chunks::Rows;
 pub use csr::CsrMatrix;
-pub use fan_in::FanInMatrix;
 pub use lookup::{LookupMatrix, Window};
 pub(crate) use lookup::{LookupWork, MAX_TABLES};
 pub(crate) use nm::BLOCK as NM_BLOCK;
@@ -34,6 +35,8 @@ pub(crate) use panel::PLACES;
 pub use panel::{BAND_ROWS, PANEL_ROWS, PanelMatrix};
 #[cfg(feature = "dense")]
 pub(crate) use pattern::Pattern;
+pub(crate) use sell::Columns;
+pub use sell::SellMatrix;
 
 use crate::csr::Csr;
 

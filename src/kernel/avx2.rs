@@ -4,7 +4,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::slice;
 
-use super::vector::MAX_LANES;
+use super::vector::{Column, MAX_LANES};
 use super::{Task, Vector};
 
 pub(super) const LANES: usize = 8;
@@ -267,22 +267,23 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn gather(memory: &[f32], words: &[u32], at: usize) -> Self {
+    unsafe fn gather<C: Column>(memory: &[f32], columns: &[C], at: usize) -> Self {
         // Lane by lane: half of what the instruction takes on AMD's Zen 3, and Intel's cores up to Ice Lake have had to slow
         // theirs down.
-        // SAFETY: the caller promises that the words lie in `words`, and what they number in `memory`.
+        // SAFETY: the caller promises that the columns lie in `columns`, and what they number in `memory`.
         unsafe {
-            let [a, b, c, d] = [0, 2, 4, 6].map(|offset| Self::read_two(words, at + offset));
-            let float = |word: u64| *memory.get_unchecked((word & 0xFFFF_FFFF) as usize);
+            let [a, b, c, d] = C::four::<Self>(columns, at);
+            let [e, f, g, h] = C::four::<Self>(columns, at + 4);
+            let float = |place: usize| *memory.get_unchecked(place);
             Self(_mm256_setr_ps(
                 float(a),
-                float(a >> 32),
                 float(b),
-                float(b >> 32),
                 float(c),
-                float(c >> 32),
                 float(d),
-                float(d >> 32),
+                float(e),
+                float(f),
+                float(g),
+                float(h),
             ))
         }
     }

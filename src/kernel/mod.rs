@@ -2,7 +2,7 @@
 //!
 //! Each algorithm is written once, as a [`Task`] over the small [`Vector`] trait: `spmm_panel` for batches, [`Spmv`] for a few
 //! samples (`spmv_lookup` for any mask, `spmv_nm` where every M columns keep N, `spmv_block` where neighbouring rows share
-//! their columns, `spmv_fan_in` where rows are as long as each other), `spmv_csr` for one sample, `transpose` between the
+//! their columns, `spmv_sell` where few weights are left), `spmv_csr` for one sample, `transpose` between the
 //! caller's layout and the kernels', and `activate` for what comes after; `roof` for what they are held against. Training
 //! has `spmm_pattern` and `sddmm` for sparse layers, `derive` for the derivatives of activations, and `descend` for the
 //! optimizer. (The dense product is faer's: `gemm`.) An instruction set is one file that names its intrinsics (`avx512`,
@@ -49,9 +49,9 @@ mod spmm_pattern;
 mod spmv;
 mod spmv_block;
 mod spmv_csr;
-mod spmv_fan_in;
 mod spmv_lookup;
 mod spmv_nm;
+mod spmv_sell;
 mod transpose;
 mod vector;
 

@@ -1,7 +1,7 @@
 //! Vectors in plain Rust, which the compiler turns into what the target has. Every access is checked: nothing in
 //! this file is `unsafe`, and no wrong matrix makes it read out of bounds.
 
-use super::vector::MAX_LANES;
+use super::vector::{Column, MAX_LANES};
 use super::{Task, Vector};
 
 pub(super) const LANES: usize = 8;
@@ -149,9 +149,9 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn gather(memory: &[f32], words: &[u32], at: usize) -> Self {
-        let words = &words[at..at + LANES];
-        Self(std::array::from_fn(|lane| memory[words[lane] as usize]))
+    unsafe fn gather<C: Column>(memory: &[f32], columns: &[C], at: usize) -> Self {
+        let columns = &columns[at..at + LANES];
+        Self(std::array::from_fn(|lane| memory[columns[lane].place()]))
     }
 
     #[inline(always)]

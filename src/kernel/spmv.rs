@@ -4,7 +4,7 @@ use super::activate::fused;
 use super::vector::spread;
 use super::{SpmvCsr, Vector};
 use crate::Activation;
-use crate::format::CsrMatrix;
+use crate::format::{CsrMatrix, Rows};
 
 /// One layer on one to four samples, which share what a packed matrix says of its columns: a [task](super::Task) for each of the formats
 /// that `M` can be.
@@ -28,14 +28,6 @@ pub(crate) struct RowLayer<'a> {
     /// `[samples, y_stride]`.
     pub(crate) y: &'a mut [f32],
     pub(crate) y_stride: usize,
-}
-
-/// The rows that the lanes of a vector are the sums of.
-pub(super) enum Rows<'a> {
-    /// Neighbours from this one on, as many as there are.
-    From(usize),
-    /// One a lane, up to the first `u32::MAX`.
-    Of(&'a [u32]),
 }
 
 impl RowLayer<'_> {

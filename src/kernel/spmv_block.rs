@@ -1,8 +1,8 @@
 //! `Y = activation(W·X + bias)` for a few samples, `W` packed in [blocks](BlockMatrix).
 
-use super::spmv::{Rows, Spmv};
+use super::spmv::Spmv;
 use super::{Task, Vector};
-use crate::format::BlockMatrix;
+use crate::format::{BlockMatrix, Rows};
 
 /// How many values before it needs them a block asks for them.
 const AHEAD: usize = 512;

@@ -1,6 +1,6 @@
 //! `Y = activation(W·X + bias)` for a few samples, `W` packed in [slots for lookup](LookupMatrix).
 
-use super::spmv::{Rows, Spmv};
+use super::spmv::Spmv;
 use super::{Task, Vector};
 use crate::format::{LookupMatrix, Window};
 
@@ -69,13 +69,13 @@ impl Spmv<'_, LookupMatrix> {
         let (starts, words, values) = (self.matrix.starts(), self.matrix.words(), self.matrix.values());
         let (x, x_stride) = (self.layer.x, self.layer.x_stride);
         let far = size_of_val(values) >= FAR;
-        for (index, chunk) in self.matrix.chunks().iter().enumerate() {
+        for (chunk, rows) in self.matrix.chunks().iter().zip(self.matrix.rows().vectors()) {
             // SAFETY: `LookupMatrix` has, for each vector of words of the chunk, so many steps, and for each of these `N` vectors
             // of values; each sample of `x` is readable to whole windows, and no window begins later. A chunk has a row,
             // or the mark of none, for each lane.
             unsafe {
                 let mut sums = [[V::splat(0.0); B]; A];
-                for word in chunk.word..chunk.word + chunk.words {
+                for word in chunk.clone() {
                     let columns = V::load_index(words, word * V::LANES);
                     if T == 1 {
                         if far {
@@ -115,12 +115,7 @@ impl Spmv<'_, LookupMatrix> {
                         *total = total.add(sum);
                     }
                 }
-                let first = index * V::LANES;
                 for (sample, &sums) in total.iter().enumerate() {
-                    let rows = match chunk.neighbours {
-                        Some(row) => Rows::From(row),
-                        None => Rows::Of(&self.matrix.rows()[first..first + V::LANES]),
-                    };
                     self.layer.finish(sample, rows, sums);
                 }
             }

@@ -1,8 +1,8 @@
 //! `Y = activation(W·X + bias)` for a few samples, `W` packed in [N:M groups](NmMatrix).
 
-use super::spmv::{Rows, Spmv};
+use super::spmv::Spmv;
 use super::{Task, Vector};
-use crate::format::{NM_BLOCK, NmMatrix};
+use crate::format::{NM_BLOCK, NmMatrix, Rows};
 
 /// How many values before it needs them a block asks for them.
 const AHEAD: usize = 1024;

@@ -185,11 +185,11 @@ pub(crate) trait Vector: Copy {
     /// See [`splat`](Self::splat).
     unsafe fn shift(index: Self::Index, bits: u32) -> Self::Index;
 
-    /// In each lane, the float of `memory` that its one of `words[at..at + LANES]` numbers.
+    /// In each lane, the float of `memory` that its one of `columns[at..at + LANES]` numbers.
     ///
     /// # Safety
-    /// `at + LANES <= words.len()`, and each of those is below `memory.len()` and 2³¹.
-    unsafe fn gather(memory: &[f32], words: &[u32], at: usize) -> Self;
+    /// `at + LANES <= columns.len()`, and each of those is below `memory.len()`.
+    unsafe fn gather<C: Column>(memory: &[f32], columns: &[C], at: usize) -> Self;
 
     /// `memory[at..at + count]`, again and again, where `count` is a power of two from 4 on; of more than a vector, the first of
     /// them.
@@ -248,6 +248,46 @@ pub(crate) trait Vector: Copy {
         debug_assert!(at < memory.len());
         // SAFETY: the caller's promise.
         unsafe { *memory.get_unchecked(at) }
+    }
+}
+
+/// A column number.
+pub(crate) trait Column: Copy {
+    /// The column.
+    fn place(self) -> usize;
+
+    /// The columns of `columns[at..at + 4]`, by as few loads as can be.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`, and `at + 4 <= columns.len()`.
+    unsafe fn four<V: Vector>(columns: &[Self], at: usize) -> [usize; 4];
+}
+
+impl Column for u16 {
+    #[inline(always)]
+    fn place(self) -> usize {
+        self.into()
+    }
+
+    #[inline(always)]
+    unsafe fn four<V: Vector>(columns: &[u16], at: usize) -> [usize; 4] {
+        // SAFETY: the caller's promises.
+        let four = unsafe { V::read_four(columns, at) };
+        [four & 0xFFFF, four >> 16 & 0xFFFF, four >> 32 & 0xFFFF, four >> 48].map(|column| column as usize)
+    }
+}
+
+impl Column for u32 {
+    #[inline(always)]
+    fn place(self) -> usize {
+        self as usize
+    }
+
+    #[inline(always)]
+    unsafe fn four<V: Vector>(columns: &[u32], at: usize) -> [usize; 4] {
+        // SAFETY: the caller's promises.
+        let [first, second] = unsafe { [V::read_two(columns, at), V::read_two(columns, at + 2)] };
+        [first & 0xFFFF_FFFF, first >> 32, second & 0xFFFF_FFFF, second >> 32].map(|column| column as usize)
     }
 }
 

@@ -14,7 +14,8 @@
 //!   the way into rows, what panels take at least, and lookups, from 30 layers with each window (0.11 for one sample).
 //! - for AVX2 a Zen 3 of 3.2 GHz, shared and noisy, so that it is the least times that were fitted (0.14 for lookups to 0.3 for N:M).
 //!   Set by hand: what comes from beyond the third-level cache, and what samples share of a lookup; and so that plans choose best, the ways and what activations take of
-//!   dense products.
+//!   dense products. Sliced ELLPACK is newer: 140 layers of 80 to 99.6% sparsity (0.17 for one sample, 0.3 for a few), and for portable
+//!   code set by hand from 18.
 //!
 //! So faer's are those of AVX-512, and on the last one of AVX2; where there is neither, its multiply-adds are taken to be as much
 //! slower as vectors are shorter. (Where a CPU with AVX-512 is told to use AVX2, faer does not hear of it, and is faster than that.)
@@ -38,8 +39,8 @@ pub(crate) struct Profile {
     pub(crate) slots: Option<(usize, usize)>,
     /// The blocks that the layer falls into, if it does.
     pub(crate) blocks: Option<Blocks>,
-    /// Slots of a row in a constant fan-in, if it has one.
-    pub(crate) fan_in: Option<usize>,
+    /// Slots in sliced ELLPACK, with vectors of the layer's instruction set.
+    pub(crate) sell: usize,
 }
 
 /// The seconds that it takes to bring so many features of a batch into a layout, or out of it, from a matrix or to one.
@@ -196,20 +197,22 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                 + samples * (splat * places + end * out / blocks.rows as f64)
                 + call
         }
-        Format::FanIn => {
-            let Some(fan_in) = layer.fan_in else { return f64::INFINITY };
-            let (call, gather, chunk, far) = by_cpu(
+        Format::Sell => {
+            // Those of AVX-512 are of gathers by the instruction, which the kernel does not use any more.
+            let (call, gather, columns, chunk, far) = by_cpu(
                 isa,
                 [
-                    (60.0, 0.235, 4.6, 0.0),
-                    (66.0, 0.176, 2.6, 0.17),
-                    (125.0, 0.61, 5.5, 0.0),
-                    (95.0, 0.265, 2.7, 0.007),
-                    (125.0, 1.47, 5.5, 0.0),
+                    (60.0, 0.235, 0.0, 4.6, 0.0),
+                    (66.0, 0.176, 0.0, 2.6, 0.17),
+                    (125.0, 0.61, 0.0, 5.5, 0.0),
+                    (85.0, 0.136, 0.13, 5.4, 0.0),
+                    (125.0, 0.45, 0.0, 10.0, 0.0),
                 ],
             );
-            let weights = chunks * (lanes * fan_in) as f64;
-            samples * (gather * weights + chunk * chunks + far * beyond(weights, 2e5)) + call
+            let slots = layer.sell as f64;
+            samples * (gather * slots + chunk * chunks + far * beyond(slots, 2e5))
+                + groups * columns * slots
+                + call
         }
         Format::Panel => {
             // Per kept weight, its splat and the vectors of the tile, as many of which as no other row has loaded already;

@@ -29,8 +29,8 @@ pub enum Format {
     Nm,
     /// [`BlockMatrix`](crate::format::BlockMatrix): planned where a layer [fits](crate::format::BlockMatrix::fit).
     Block,
-    /// [`FanInMatrix`](crate::format::FanInMatrix): planned where a layer [fits](crate::format::FanInMatrix::fit).
-    FanIn,
+    /// [`SellMatrix`](crate::format::SellMatrix).
+    Sell,
     /// [`PanelMatrix`](crate::format::PanelMatrix).
     Panel,
     /// A dense matrix with zeros, multiplied by faer (feature `dense`): for masks that keep too much.
@@ -40,12 +40,12 @@ pub enum Format {
 impl Format {
     /// All of them.
     pub const ALL: [Self; 7] =
-        [Self::Csr, Self::Lookup, Self::Nm, Self::Block, Self::FanIn, Self::Panel, Self::Dense];
+        [Self::Csr, Self::Lookup, Self::Nm, Self::Block, Self::Sell, Self::Panel, Self::Dense];
 
     /// The layout of activations that its kernels work on.
     pub(crate) fn layout(self) -> Layout {
         match self {
-            Self::Csr | Self::Lookup | Self::Nm | Self::Block | Self::FanIn => Layout::Rows,
+            Self::Csr | Self::Lookup | Self::Nm | Self::Block | Self::Sell => Layout::Rows,
             Self::Panel => Layout::Tiles,
             Self::Dense => Layout::Batch,
         }
@@ -54,7 +54,7 @@ impl Format {
     /// Whether this build can run it with an instruction set.
     pub(crate) fn runs_on(self, isa: Isa) -> bool {
         match self {
-            Self::Csr | Self::Block | Self::FanIn | Self::Panel => true,
+            Self::Csr | Self::Block | Self::Sell | Self::Panel => true,
             Self::Lookup | Self::Nm => isa != Isa::portable(),
             Self::Dense => cfg!(feature = "dense"),
         }
@@ -90,7 +90,7 @@ impl fmt::Display for Choice {
             Format::Lookup => write!(f, "spmv_lookup_{isa}_f32"),
             Format::Nm => write!(f, "spmv_nm_{isa}_f32"),
             Format::Block => write!(f, "spmv_block_{isa}_f32"),
-            Format::FanIn => write!(f, "spmv_fan_in_{isa}_f32"),
+            Format::Sell => write!(f, "spmv_sell_{isa}_f32"),
             Format::Panel => write!(f, "spmm_panel_{isa}_f32"),
             Format::Dense => write!(f, "gemm_faer_f32"),
         }

@@ -13,7 +13,7 @@ use super::workspace::{matrix, matrix_mut};
 #[cfg(feature = "dense")]
 use crate::aligned::Aligned;
 use crate::csr::{self, Csr};
-use crate::format::{BAND_ROWS, BlockMatrix, CsrMatrix, FanInMatrix, LookupMatrix, NmMatrix, PanelMatrix};
+use crate::format::{BAND_ROWS, BlockMatrix, CsrMatrix, LookupMatrix, NmMatrix, PanelMatrix, SellMatrix};
 use crate::kernel::{Activate, MAX_TILE_VECTORS, RowLayer, Spmv, SpmvCsr, is_fused};
 #[cfg(feature = "dense")]
 use crate::kernel::{finish, gemm};
@@ -40,7 +40,7 @@ pub struct SparseLinear {
     shared_lookup: OnceLock<LookupMatrix>,
     nm: OnceLock<NmMatrix>,
     blocks: OnceLock<BlockMatrix>,
-    fan_in: OnceLock<FanInMatrix>,
+    sell: OnceLock<SellMatrix>,
     /// `[out, in]`, row-major. From the beginning of a cache line faer reads it by a sixth faster.
     #[cfg(feature = "dense")]
     dense: OnceLock<Aligned<f32>>,
@@ -90,7 +90,7 @@ impl SparseLinear {
             shared_lookup: OnceLock::new(),
             nm: OnceLock::new(),
             blocks: OnceLock::new(),
-            fan_in: OnceLock::new(),
+            sell: OnceLock::new(),
             #[cfg(feature = "dense")]
             dense: OnceLock::new(),
             #[cfg(feature = "dense")]
@@ -147,7 +147,7 @@ impl SparseLinear {
             Format::Lookup => self.lookup(true).bytes(),
             Format::Nm => self.nm().bytes(),
             Format::Block => self.blocks().bytes(),
-            Format::FanIn => self.fan_in().bytes(),
+            Format::Sell => self.sell().bytes(),
             Format::Panel => self.panels(self.isa.tile_vectors()).bytes(),
             Format::Dense => return self.dense_bytes(),
         };
@@ -163,8 +163,8 @@ impl SparseLinear {
             let lookups = plan::lookups(&self.matrix, self.isa);
             let slots = NmMatrix::fit(&self.matrix).map(|nm| (out * nm.slots(inputs), nm.m));
             let blocks = BlockMatrix::fit(&self.matrix);
-            let fan_in = FanInMatrix::fit(&self.matrix);
-            Profile { out, inputs, kept: self.kept(), loads, lookups, slots, blocks, fan_in }
+            let sell = SellMatrix::slots_of(&self.matrix, self.isa.lanes());
+            Profile { out, inputs, kept: self.kept(), loads, lookups, slots, blocks, sell }
         })
     }
 
@@ -181,8 +181,8 @@ impl SparseLinear {
             Format::Block => {
                 self.blocks();
             }
-            Format::FanIn => {
-                self.fan_in();
+            Format::Sell => {
+                self.sell();
             }
             Format::Panel => {
                 self.panels(self.isa.widest_tile(batch));
@@ -233,9 +233,9 @@ impl SparseLinear {
         })
     }
 
-    fn fan_in(&self) -> &FanInMatrix {
-        self.fan_in.get_or_init(|| {
-            FanInMatrix::new(&self.matrix, self.isa.lanes())
+    fn sell(&self) -> &SellMatrix {
+        self.sell.get_or_init(|| {
+            SellMatrix::new(&self.matrix, self.isa.lanes())
                 .unwrap_or_else(|error| unreachable!("vectors have so many lanes: {error}"))
         })
     }
@@ -265,7 +265,7 @@ impl SparseLinear {
         match format {
             Format::Nm => self.isa.run(Spmv { matrix: self.nm(), layer }),
             Format::Block => self.isa.run(Spmv { matrix: self.blocks(), layer }),
-            Format::FanIn => self.isa.run(Spmv { matrix: self.fan_in(), layer }),
+            Format::Sell => self.isa.run(Spmv { matrix: self.sell(), layer }),
             Format::Lookup => self.isa.run(Spmv { matrix: self.lookup(single), layer }),
             Format::Csr | Format::Panel | Format::Dense => {
                 for (x, y) in x.chunks_exact(stride).zip(y.chunks_exact_mut(stride)) {

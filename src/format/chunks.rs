@@ -1,0 +1,77 @@
+//! Rows in chunks, each lane of a vector for one of them.
+
+use std::cmp::Reverse;
+use std::ops::Range;
+
+use super::CsrMatrix;
+
+/// The most lanes of a vector.
+pub(super) const MAX_LANES: usize = 16;
+
+/// The rows that the lanes of a vector are for.
+#[derive(Clone, Copy)]
+pub(crate) enum Rows<'a> {
+    /// Neighbours from this one on, as many as there are.
+    From(usize),
+    /// One a lane, up to the first `u32::MAX`.
+    Of(&'a [u32]),
+}
+
+/// The rows of a matrix in chunks: in their own order, so that a chunk's outputs are written as one vector, or, where they differ
+/// much in length, sorted by it, so that those of a chunk are about as long.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RowChunks {
+    lanes: usize,
+    /// Rows, chunk by chunk.
+    count: usize,
+    /// They; `u32::MAX` where the last chunk lacks one.
+    rows: Vec<u32>,
+    /// For each chunk the first of its rows, where they are all there and follow each other.
+    neighbours: Vec<Option<u32>>,
+}
+
+impl RowChunks {
+    /// The rows of a matrix, a vector of `lanes` at a time. Writing each output of a chunk by itself takes as long as so many
+    /// entries of one of its rows: they are sorted where that saves more.
+    pub(super) fn new(matrix: &CsrMatrix, lanes: usize, writing: usize) -> Self {
+        let len = |row: u32| entries(matrix, row).len();
+        let longest = |rows: &[u32]| -> usize {
+            rows.chunks(lanes).map(|rows| rows.iter().map(|&row| len(row)).max().unwrap_or(0)).sum()
+        };
+        let in_turn: Vec<u32> = (0..matrix.shape().0 as u32).collect();
+        let mut rows = in_turn.clone();
+        rows.sort_by_key(|&row| Reverse(len(row)));
+        if longest(&in_turn) - longest(&rows) <= writing * rows.len().div_ceil(lanes) {
+            rows = in_turn;
+        }
+        let follow = |rows: &[u32]| rows.len() == lanes && rows.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+        let neighbours = rows.chunks(lanes).map(|rows| follow(rows).then_some(rows[0])).collect();
+        let count = rows.len();
+        rows.resize(count.next_multiple_of(lanes), u32::MAX);
+        Self { lanes, count, rows, neighbours }
+    }
+
+    pub(super) fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    /// The rows of each chunk.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &[u32]> {
+        self.rows[..self.count].chunks(self.lanes)
+    }
+
+    /// The same, for kernels.
+    pub(crate) fn vectors(&self) -> impl ExactSizeIterator<Item = Rows<'_>> {
+        let rows = self.neighbours.iter().zip(self.rows.chunks_exact(self.lanes));
+        rows.map(|(neighbours, rows)| neighbours.map_or(Rows::Of(rows), |row| Rows::From(row as usize)))
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&self.rows[..]) + size_of_val(&self.neighbours[..])
+    }
+}
+
+/// The places of a row's entries.
+pub(super) fn entries(matrix: &CsrMatrix, row: u32) -> Range<usize> {
+    matrix.pointers()[row as usize] as usize..matrix.pointers()[row as usize + 1] as usize
+}
