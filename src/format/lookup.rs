@@ -157,8 +157,11 @@ impl LookupWork {
         let some: usize = rows.iter().step_by(apart).map(longest).sum();
         let for_all = all as f64 / some.max(1) as f64;
         let judged = |window| {
-            let steps: usize =
-                rows.iter().step_by(apart).map(|rows| walk(matrix, rows, window, |_, _, _| {})).sum();
+            // Those of a word are all taken, whether or not a chunk comes to them.
+            let steps = |rows: &[u32]| {
+                walk(matrix, rows, window, |_, _, _| {}).next_multiple_of(window.steps_of_word())
+            };
+            let steps: usize = rows.iter().step_by(apart).map(steps).sum();
             Self { window, steps: for_all * steps as f64 }
         };
         windows(lanes).map(judged).collect()
