@@ -22,9 +22,8 @@ pub(crate) enum Rows<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RowChunks {
     lanes: usize,
-    /// Rows, chunk by chunk.
     count: usize,
-    /// They; `u32::MAX` where the last chunk lacks one.
+    /// So many rows, chunk by chunk, and `u32::MAX` where the last chunk lacks one.
     rows: Vec<u32>,
     /// For each chunk the first of its rows, where they are all there and follow each other.
     neighbours: Vec<Option<u32>>,
