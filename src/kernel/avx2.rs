@@ -59,6 +59,14 @@ unsafe fn loaded(mut vector: __m256) -> __m256 {
     vector
 }
 
+/// The same place, as it is: where several loads use one, the compiler would scale it by itself, and they do that for nothing.
+#[inline(always)]
+fn unscaled(mut place: usize) -> usize {
+    // SAFETY: it changes nothing, which the compiler cannot see.
+    unsafe { asm!("/* {0} */", inout(reg) place, options(pure, nomem, nostack, preserves_flags)) };
+    place
+}
+
 impl Vector for Lanes {
     const LANES: usize = LANES;
 
@@ -274,7 +282,7 @@ impl Vector for Lanes {
         unsafe {
             let [a, b, c, d] = C::four::<Self>(columns, at);
             let [e, f, g, h] = C::four::<Self>(columns, at + 4);
-            let float = |place: usize| *memory.get_unchecked(place);
+            let float = |place: usize| *memory.get_unchecked(unscaled(place));
             Self(_mm256_setr_ps(
                 float(a),
                 float(b),
