@@ -248,12 +248,12 @@ impl Plan {
     /// one of these to the next, and back, on one thread: the cost model's word, whatever the plan's origin.
     pub fn conversions(&self) -> f64 {
         let (mut before, mut seconds) = (Layout::Batch, 0.0);
-        for step in &self.steps {
+        for (layer, step) in self.steps.iter().enumerate() {
             let layout = step.format.layout();
-            seconds += self.change(before, layout, step.inputs);
+            seconds += self.change(layer, before, layout);
             before = layout;
         }
-        seconds + self.change(before, Layout::Batch, self.steps.last().map_or(0, |step| step.out))
+        seconds + self.change(self.steps.len(), before, Layout::Batch)
     }
 
     /// The seconds of all layers, as chosen, and of the [`conversions`](Self::conversions).
@@ -261,10 +261,16 @@ impl Plan {
         (0..self.steps.len()).map(|layer| self.seconds(layer)).sum::<f64>() + self.conversions()
     }
 
-    /// The seconds from one layout to another.
-    fn change(&self, from: Layout, to: Layout, features: usize) -> f64 {
-        let ways = [from, to].map(|layout| way(layout, features, self.batch, self.isa));
-        if from == to { 0.0 } else { ways.iter().sum() }
+    /// The seconds from one layout to another, before a layer or behind the last one.
+    fn change(&self, layer: usize, from: Layout, to: Layout) -> f64 {
+        if from == to {
+            return 0.0;
+        }
+        let (features, switch) = match self.steps.get(layer) {
+            Some(step) => (step.inputs, if layer == 0 { 0.0 } else { SWITCH }),
+            None => (self.steps.last().map_or(0, |step| step.out), 0.0),
+        };
+        switch + [from, to].iter().map(|&layout| way(layout, features, self.batch, self.isa)).sum::<f64>()
     }
 
     fn fill(&mut self, layers: impl Iterator<Item = (Profile, Seconds)>) {
@@ -287,10 +293,10 @@ impl Plan {
         // What comes before the first layer is like a dense one that took no time.
         let mut before = Format::ALL.map(|format| if format == Format::Dense { 0.0 } else { f64::INFINITY });
         for index in 0..self.steps.len() {
-            let Step { inputs, seconds, .. } = self.steps[index];
+            let seconds = self.steps[index].seconds;
             let ways = Format::ALL.map(|format| {
                 let ways = Format::ALL.map(|from| {
-                    let change = self.change(from.layout(), format.layout(), inputs);
+                    let change = self.change(index, from.layout(), format.layout());
                     (before[from as usize] + change, from)
                 });
                 let (cost, from) = cheapest(ways);
@@ -301,9 +307,8 @@ impl Plan {
             self.steps[index].ways = ways;
         }
         // Backwards along the cheapest way.
-        let out = self.steps.last().map_or(0, |step| step.out);
         let (_, mut format) = cheapest(Format::ALL.map(|format| {
-            (before[format as usize] + self.change(format.layout(), Layout::Batch, out), format)
+            (before[format as usize] + self.change(self.steps.len(), format.layout(), Layout::Batch), format)
         }));
         for step in self.steps.iter_mut().rev() {
             step.format = format;
@@ -333,6 +338,10 @@ impl Clone for Plan {
 /// By how much a sparse format must be expected to win over the dense product: the model knows neither well enough to
 /// tell less, and dense is what a user has without us.
 const MARGIN: f64 = 1.1;
+
+/// The seconds that it takes to go on in another layout after a layer, besides the way there. What a layer takes by itself has those of
+/// both ends in it. (Measured on the Zen 3, about.)
+const SWITCH: f64 = 80e-9;
 
 /// The density up to which a layer trains faster on its kept weights than by dense products. With AVX-512 the two are even
 /// between a half and two thirds, whether the batch is 1, 60 or 1000, since all that there is to do on either side grows with it;
