@@ -33,14 +33,11 @@ impl RowChunks {
     /// The rows of a matrix, a vector of `lanes` at a time. Writing each output of a chunk by itself takes as long as so many
     /// entries of one of its rows: they are sorted where that saves more.
     pub(super) fn new(matrix: &CsrMatrix, lanes: usize, writing: usize) -> Self {
-        let len = |row: u32| entries(matrix, row).len();
-        let longest = |rows: &[u32]| -> usize {
-            rows.chunks(lanes).map(|rows| rows.iter().map(|&row| len(row)).max().unwrap_or(0)).sum()
-        };
+        let slots = |rows: &[u32]| -> usize { rows.chunks(lanes).map(|rows| longest(matrix, rows)).sum() };
         let in_turn: Vec<u32> = (0..matrix.shape().0 as u32).collect();
         let mut rows = in_turn.clone();
-        rows.sort_by_key(|&row| Reverse(len(row)));
-        if longest(&in_turn) - longest(&rows) <= writing * rows.len().div_ceil(lanes) {
+        rows.sort_by_key(|&row| Reverse(entries(matrix, row).len()));
+        if slots(&in_turn) - slots(&rows) <= writing * rows.len().div_ceil(lanes) {
             rows = in_turn;
         }
         let follow = |rows: &[u32]| rows.len() == lanes && rows.windows(2).all(|pair| pair[0] + 1 == pair[1]);
@@ -68,6 +65,11 @@ impl RowChunks {
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&self.rows[..]) + size_of_val(&self.neighbours[..])
     }
+}
+
+/// Entries of the longest of some rows.
+pub(super) fn longest(matrix: &CsrMatrix, rows: &[u32]) -> usize {
+    rows.iter().map(|&row| entries(matrix, row).len()).max().unwrap_or(0)
 }
 
 /// The places of a row's entries.

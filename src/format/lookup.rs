@@ -19,7 +19,7 @@
 use std::hint::select_unpredictable;
 use std::ops::Range;
 
-use super::chunks::{MAX_LANES, RowChunks, entries};
+use super::chunks::{MAX_LANES, RowChunks, entries, longest};
 use super::{CsrMatrix, csr_of_rows};
 use crate::aligned::Aligned;
 use crate::csr::Csr;
@@ -152,9 +152,8 @@ impl LookupWork {
         let rows = RowChunks::new(matrix, lanes, writing(lanes));
         let apart = rows.iter().len().div_ceil(SOME_CHUNKS).max(1);
         // Steps go with the longest row of a chunk, which in sorted ones falls from the first to the last.
-        let longest = |rows: &[u32]| rows.iter().map(|&row| entries(matrix, row).len()).max().unwrap_or(0);
-        let all: usize = rows.iter().map(longest).sum();
-        let some: usize = rows.iter().step_by(apart).map(longest).sum();
+        let all: usize = rows.iter().map(|rows| longest(matrix, rows)).sum();
+        let some: usize = rows.iter().step_by(apart).map(|rows| longest(matrix, rows)).sum();
         let for_all = all as f64 / some.max(1) as f64;
         let judged = |window| {
             // Those of a word are all taken, whether or not a chunk comes to them.

@@ -4,7 +4,8 @@
 //! multiplication on modern processors with wide SIMD units*, 2014). Rows are taken a *chunk* at a time, as many as a vector has
 //! lanes, and each chunk has as many *slots* for each of its rows as the longest of them has entries. A slot is a value for each row
 //! and the column that it belongs to; its activations are gathered. A gather costs several times a step of a
-//! [lookup](super::LookupMatrix), but only for weights that are there: it wins where a lookup's windows are nearly empty, and without AVX2 everywhere.
+//! [lookup](super::LookupMatrix), but only for weights that are there: it wins where a lookup's windows are nearly empty, and takes
+//! the place of lookups without AVX2.
 //!
 //! Where rows differ in length they are sorted by it, all of them, so that those of a chunk are about as long; else they keep their
 //! order, and a chunk's outputs are written as one vector.
@@ -12,7 +13,7 @@
 //! A slot that holds nothing has weight 0 on the first column, and computes 0 × an activation, which is NaN where that is
 //! infinite or NaN. The kernel redoes from the plain CSR whatever does not come out finite.
 
-use super::chunks::{RowChunks, entries};
+use super::chunks::{RowChunks, entries, longest};
 use super::{CsrMatrix, csr_of_rows};
 use crate::aligned::Aligned;
 use crate::csr::Csr;
@@ -149,5 +150,5 @@ impl SellMatrix {
 
 /// Slots of a row, chunk by chunk.
 fn slots<'a>(matrix: &'a CsrMatrix, chunks: &'a RowChunks) -> impl Iterator<Item = usize> {
-    chunks.iter().map(|rows| rows.iter().map(|&row| entries(matrix, row).len()).max().unwrap_or(0))
+    chunks.iter().map(|rows| longest(matrix, rows))
 }

@@ -63,7 +63,7 @@ unsafe fn splat_into(lanes: __m512, mask: __mmask16, memory: *const f32, place: 
     lanes
 }
 
-/// A float in every lane of half a vector. In assembly, for the same reason.
+/// A float in every lane of half a vector. In assembly, for the same reason as in [`splat_into`].
 ///
 /// # Safety
 /// The CPU has AVX-512F, and `memory` has a float at `place`.
@@ -317,8 +317,7 @@ impl Vector for Lanes {
 
     #[inline(always)]
     unsafe fn gather<C: Column>(memory: &[f32], columns: &[C], at: usize) -> Self {
-        // SAFETY: a CPU with AVX-512F has AVX2; the caller promises that the columns lie in `columns`, and what they number in
-        // `memory`.
+        // SAFETY: the caller promises that the columns lie in `columns`, and what they number in `memory`.
         unsafe {
             let low = _mm512_castps_pd(_mm512_castps256_ps512(gather_half(memory, columns, at)));
             let high = _mm256_castps_pd(gather_half(memory, columns, at + LANES / 2));

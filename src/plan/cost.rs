@@ -14,7 +14,7 @@
 //!   the way into rows, what panels take at least, and lookups, from 30 layers with each window (0.11 for one sample).
 //! - for AVX2 a Zen 3 of 3.2 GHz, shared and noisy, so that it is the least times that were fitted (0.14 for lookups to 0.3 for N:M).
 //!   Set by hand: what comes from beyond the third-level cache, and what samples share of a lookup; and so that plans choose best, the ways and what activations take of
-//!   dense products. Sliced ELLPACK is newer: 140 layers of 80 to 99.6% sparsity (0.17 for one sample, 0.3 for a few), and for portable
+//!   dense products. Sliced ELLPACK is newer: 138 layers of 80 to 99.6% sparsity (0.17 for one sample, 0.3 for a few), and for portable
 //!   code set by hand from 18.
 //!
 //! So faer's are those of AVX-512, and on the last one of AVX2; where there is neither, its multiply-adds are taken to be as much
