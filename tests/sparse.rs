@@ -240,6 +240,9 @@ fn threads_do_not_show() {
     let wide = [layer(1300, 150, 0.05, Activation::Gelu, 3), layer(1100, 1300, 0.01, Activation::Softmax, 4)];
     threads_do_not_show_in(&narrow, &[1, 2, 8, 17, 31, 64, 100, 333]);
     threads_do_not_show_in(&wide, &[1, 17, 64, 100]);
+    // Whose dense product takes a single sample by columns.
+    let short = [layer(2600, 60, 0.3, Activation::Relu, 6)];
+    threads_do_not_show_in(&short, &[1, 2]);
     // Packed in other panels where one vector of samples, or two, is the whole batch, and not a thread's part of it.
     let long = [layer(70, 700, 0.08, Activation::Relu, 5)];
     threads_do_not_show_in(&long, &[16, 17, 31, 64, 80]);

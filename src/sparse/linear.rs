@@ -312,9 +312,12 @@ impl SparseLinear {
             Rows { samples: 0..samples, stride: out }.store(y_rows, y.view_mut(), self.isa);
             finite
         } else {
-            if samples == 1 && !by_columns((out, inputs)) {
+            if samples == 1 && by_columns((out, inputs)) {
+                // faer's threads would share out the columns, and each output's sum with them.
+                gemm(y.view_mut(), x, self.transposed(), 1);
+            } else if samples == 1 {
                 gemm(y.view_mut().reversed_axes(), self.dense(), x.t(), threads);
-            } else if samples == 1 || rows && !by_weights((out, inputs), samples, self.isa) {
+            } else if rows && !by_weights((out, inputs), samples, self.isa) {
                 gemm(y.view_mut(), x, self.transposed(), threads);
             } else {
                 gemm(y.view_mut(), x, self.dense().t(), threads);
