@@ -312,7 +312,7 @@ impl SparseLinear {
             Rows { samples: 0..samples, stride: out }.store(y_rows, y.view_mut(), self.isa);
             finite
         } else {
-            if samples == 1 && by_columns((out, inputs)) {
+            if samples == 1 && by_columns((out, inputs), self.isa) {
                 // faer's threads would share out the columns, and each output's sum with them.
                 gemm(y.view_mut(), x, self.transposed(), 1);
             } else if samples == 1 {
