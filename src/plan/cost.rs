@@ -277,9 +277,14 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                             [96.0, 0.0, 0.0085, 0.02, 0.02, 4.5e6, 0.006, 0.15],
                             [107.0, 0.0, 0.0148, 0.256, 0.256, 2e6, 0.148, 0.0],
                             [165.0, 0.034, 0.02, 0.35, 0.35, 2e6, 0.125, 0.4],
-                            [152.0, 0.0, 0.0233, 0.3, 0.5, 1.3e6, 0.048, 0.64],
+                            [152.0, 0.0, 0.0233, 0.3, 0.5, 3e6, 0.048, 0.64],
                         ],
                     );
+                    // Weights as they are take longer, wherever they come from.
+                    let (weight, far_each) = match by_weights((layer.out, layer.inputs), batch, isa) {
+                        true => (0.2, 0.0),
+                        false => (weight, far_each),
+                    };
                     let work = [weights, multiply, samples * inputs, samples * out];
                     let far = [beyond(weights, near), beyond(weights, from)];
                     call + dot([weight, each, input, output], work) + dot([far_each, farther_each], far)
@@ -368,7 +373,6 @@ pub(crate) fn few_samples(shape: (usize, usize), isa: Isa) -> usize {
 
 /// Whether faer multiplies rows of samples faster by a layer's weights as they are than by their transpose: with AVX2, where they
 /// do not stay in a cache, or are packed for many samples anyway.
-#[cfg(feature = "dense")]
 pub(crate) fn by_weights(shape: (usize, usize), samples: usize, isa: Isa) -> bool {
     by_cpu(isa, [false, false, false, samples >= transposed_below(shape), false])
 }
@@ -376,7 +380,6 @@ pub(crate) fn by_weights(shape: (usize, usize), samples: usize, isa: Isa) -> boo
 /// The samples below which faer multiplies rows of them faster by a layer's transposed weights, with AVX2. (Measured on 60 random layers
 /// of 256 to 3400 thousand weights, and on squares of 300 to 4096: the other way round takes up to three times as long from there on, and
 /// up to twice as long below.)
-#[cfg(feature = "dense")]
 fn transposed_below((out, inputs): (usize, usize)) -> usize {
     match out * inputs {
         2_000_001.. => 0,
