@@ -277,7 +277,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                             [96.0, 0.0, 0.0085, 0.02, 0.02, 4.5e6, 0.006, 0.15],
                             [107.0, 0.0, 0.0148, 0.256, 0.256, 2e6, 0.148, 0.0],
                             [165.0, 0.034, 0.02, 0.35, 0.35, 2e6, 0.125, 0.4],
-                            [152.0, 0.0, 0.0233, 0.3, 0.5, 3e6, 0.048, 0.64],
+                            [152.0, 0.0, 0.025, 0.4, 0.6, 3e6, 0.048, 0.64],
                         ],
                     );
                     // Weights as they are take longer, wherever they come from.
