@@ -1,8 +1,8 @@
 //! The figures that tombola is judged by: every contender in turn, in one process, on one thread and on all cores.
 //!
-//! `cargo bench --bench summary` measures for some minutes, prints, and writes `benches/RESULTS.md` and
-//! `benches/speedup.svg`. A filter (`-- 4096`) selects networks by their names and only prints; `--out FOLDER` writes
-//! there, whatever was selected; `--test` only shows that it runs.
+//! `cargo bench --bench summary` measures for some 25 minutes, prints, and writes `benches/RESULTS-avx2.md` and
+//! `benches/speedup-avx2.svg`, or by the name of another instruction set. A filter (`-- 4096`) selects networks by their
+//! names and only prints; `--out FOLDER` writes there, whatever was selected; `--test` only shows that it runs.
 
 #[path = "../baselines/mod.rs"]
 mod baselines;
@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use baselines::networks::{Model, Network, is_test, networks};
 use baselines::{Case, Contender, Family};
+use tombola::Isa;
 use tombola::measure::{Ratio, Timing, interleaved};
 
 /// Seconds for a case, about; more where contenders are slow.
@@ -65,9 +66,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if let Some(folder) = out.filter(|_| !lines.is_empty()) {
         fs::create_dir_all(&folder)?;
-        fs::write(folder.join("RESULTS.md"), report::markdown(&lines))?;
-        chart::draw(&lines, &folder.join("speedup.svg"))?;
-        println!("\nwrote RESULTS.md and speedup.svg to {}", folder.display());
+        let isa = Isa::detect()?;
+        let [results, picture] = [format!("RESULTS-{isa}.md"), format!("speedup-{isa}.svg")];
+        fs::write(folder.join(&results), report::markdown(&lines, isa, &picture))?;
+        chart::draw(&lines, &folder.join(&picture))?;
+        println!("\nwrote {results} and {picture} to {}", folder.display());
     }
     Ok(())
 }

@@ -38,14 +38,15 @@ pub fn plain(line: &Line) -> String {
     )
 }
 
-pub fn markdown(lines: &[Line]) -> String {
+/// The results of an instruction set, with their chart by its name.
+pub fn markdown(lines: &[Line], isa: Isa, picture: &str) -> String {
     let mut text = String::from("# Results\n\n");
-    write(&mut text, lines).unwrap_or_else(|_| unreachable!("a String takes all that is written to it"));
+    write(&mut text, lines, isa, picture)
+        .unwrap_or_else(|_| unreachable!("a String takes all that is written to it"));
     text
 }
 
-fn write(text: &mut String, lines: &[Line]) -> std::fmt::Result {
-    let isa = Isa::detect().unwrap_or(Isa::portable());
+fn write(text: &mut String, lines: &[Line], isa: Isa, picture: &str) -> std::fmt::Result {
     let Roofs { load, fma } = Roofs::of(isa);
     let threads = threads();
     writeln!(text, "`cargo bench --bench summary` wrote this file and the chart.\n")?;
@@ -72,7 +73,7 @@ fn write(text: &mut String, lines: &[Line]) -> std::fmt::Result {
          sparse, CSR and CSC for faer sparse, activations in two orders for sprs. Everyone's outputs agree with \
          tombola's.\n"
     )?;
-    writeln!(text, "![Speed-up over dense against sparsity](speedup.svg)")?;
+    writeln!(text, "![Speed-up over dense against sparsity]({picture})")?;
     for group in lines.chunk_by(|a, b| a.network.name == b.network.name) {
         let network = group[0].network;
         let sizes = network.sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(" → ");
