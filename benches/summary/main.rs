@@ -1,6 +1,6 @@
 //! The figures that tombola is judged by: every contender in turn, in one process, on one thread and on all cores.
 //!
-//! `cargo bench --bench summary` measures for some 25 minutes, prints, and writes `benches/RESULTS-avx2.md` and
+//! `cargo bench --bench summary` measures for half an hour, prints, and writes `benches/RESULTS-avx2.md` and
 //! `benches/speedup-avx2.svg`, or by the name of another instruction set. A filter (`-- 4096`) selects networks by their
 //! names and only prints; `--out FOLDER` writes there, whatever was selected; `--test` only shows that it runs.
 
