@@ -15,7 +15,7 @@
 //! - for AVX2 a Zen 3 of 3.2 GHz, shared and noisy, so that it is the least times that were fitted (0.14 for lookups to 0.3 for N:M).
 //!   Set by hand: what comes from beyond the third-level cache, and what samples share of a lookup; and so that plans choose best, the ways and what activations take of
 //!   dense products. Sliced ELLPACK is newer: 138 layers of 80 to 99.6% sparsity (0.17 for one sample, 0.3 for a few), and for portable
-//!   code set by hand from 18.
+//!   code set by hand from 18. Newer, too, are dense products of a few samples, and of few inputs or outputs (1100 layers, twice).
 //!
 //! So faer's are those of AVX-512, and on the last one of AVX2; where there is neither, its multiply-adds are taken to be as much
 //! slower as vectors are shorter. (Where a CPU with AVX-512 is told to use AVX2, faer does not hear of it, and is faster than that.)
@@ -280,11 +280,9 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                             [152.0, 0.0, 0.025, 0.4, 0.6, 3e6, 0.048, 0.64],
                         ],
                     );
-                    // Weights as they are take longer, wherever they come from.
-                    let (weight, far_each) = match by_weights((layer.out, layer.inputs), batch, isa) {
-                        true => (0.2, 0.0),
-                        false => (weight, far_each),
-                    };
+                    // With AVX2: weights as they are take longer, wherever they come from.
+                    let as_they_are = by_weights((layer.out, layer.inputs), batch, isa);
+                    let (weight, far_each) = if as_they_are { (0.2, 0.0) } else { (weight, far_each) };
                     let work = [weights, multiply, samples * inputs, samples * out];
                     let far = [beyond(weights, near), beyond(weights, from)];
                     call + dot([weight, each, input, output], work) + dot([far_each, farther_each], far)
@@ -377,8 +375,8 @@ pub(crate) fn by_weights(shape: (usize, usize), samples: usize, isa: Isa) -> boo
     by_cpu(isa, [false, false, false, samples >= transposed_below(shape), false])
 }
 
-/// The samples below which faer multiplies rows of them faster by a layer's transposed weights, with AVX2. (Measured on 60 random layers
-/// of 256 to 3400 thousand weights, and on squares of 300 to 4096: the other way round takes up to three times as long from there on, and
+/// The samples below which faer multiplies rows of them faster by a layer's transposed weights, with AVX2. (Measured on some 40 random
+/// layers of 256 to 3400 thousand weights, and on squares of 300 to 4096: the other way round takes up to three times as long from there on, and
 /// up to twice as long below.)
 fn transposed_below((out, inputs): (usize, usize)) -> usize {
     match out * inputs {
@@ -390,7 +388,7 @@ fn transposed_below((out, inputs): (usize, usize)) -> usize {
 }
 
 /// Whether faer multiplies one sample faster by the columns of a layer's weights than by their rows, which are short: with AVX2 also
-/// rows of 64 to 150, where there are many. (By 7 to 25%, on 20 layers of 300 to 2000 outputs.)
+/// rows of 64 to 150, where there are many. (By up to 25%, on 16 layers of 300 to 2000 outputs.)
 pub(crate) fn by_columns((out, inputs): (usize, usize), isa: Isa) -> bool {
     let avx2 = inputs <= 150 && out >= 300;
     inputs < 64 && out >= inputs || by_cpu(isa, [false, false, false, avx2, false])
