@@ -116,6 +116,27 @@ fn the_smallest_plan_that_reaches_a_batch_runs_it() {
 }
 
 #[test]
+fn one_workspace_serves_many_networks() {
+    let isa = Isa::detect().unwrap();
+    let one = SparseMlp::new(vec![linear(40, 60, 0.9, isa)]).unwrap();
+    let two = SparseMlp::new(vec![linear(60, 60, 0.2, isa), linear(40, 60, 0.95, isa)]).unwrap();
+    let planned = |format| {
+        let plan = Plan::uniform(&two, 16, format).unwrap();
+        two.clone().with_plan(plan).unwrap()
+    };
+    let networks = [one.clone(), two.clone(), one, planned(Format::Panel), planned(Format::Csr), two.clone()];
+    let mut workspace = two.workspace(20);
+    for batch in [16, 16, 1, 20, 16] {
+        let x = Array2::from_shape_fn((batch, 60), |(i, j)| ((i * 60 + j) as f32).sin());
+        for mlp in &networks {
+            let mut y = Array2::zeros((batch, 40));
+            mlp.forward_into(x.view(), y.view_mut(), &mut workspace).unwrap();
+            assert_eq!(y, mlp.forward(x.view()).unwrap(), "{}", mlp.explain(batch));
+        }
+    }
+}
+
+#[test]
 fn plans_of_others_are_refused() {
     let isa = Isa::detect().unwrap();
     let mlp = |out, isa| SparseMlp::new(vec![linear(out, 60, 0.9, isa)]).unwrap();

@@ -355,36 +355,31 @@ pub(crate) fn lookups(matrix: &CsrMatrix, isa: Isa) -> [LookupWork; 2] {
 /// Samples below which a dense layer brings a batch into rows, whatever layout it has: there faer is several times as fast.
 pub(crate) const FEW_SAMPLES: usize = 13;
 
-/// The same with an instruction set, and the layer's shape: no more than [`FEW_SAMPLES`]. With AVX2 the rows are worth the way there
-/// where the transposed weights are, and where there are outputs enough: the fewer, the sooner faer is as fast on the samples of a
-/// feature, of which eight fill a vector. (Measured on 64 layers, of 6 to 64 outputs.)
+/// Whether samples are so few with an instruction set, and the layer's shape. With AVX2 the rows are worth the way there where the
+/// transposed weights are, and where there are outputs enough: the fewer, the sooner faer is as fast on the samples of a feature, of
+/// which eight fill a vector. (Measured on 64 layers, of 6 to 64 outputs.)
 #[cfg(feature = "dense")]
-pub(crate) fn few_samples(shape: (usize, usize), isa: Isa) -> usize {
+pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bool {
     let by_outputs = match shape.0 {
         ..=8 => 0,
         9..=15 => 5,
         16..=39 => 8,
         _ => 9,
     };
-    by_cpu(isa, [FEW_SAMPLES, FEW_SAMPLES, FEW_SAMPLES, transposed_below(shape).min(by_outputs), FEW_SAMPLES])
+    samples < by_cpu(isa, [FEW_SAMPLES, FEW_SAMPLES, FEW_SAMPLES, by_outputs, FEW_SAMPLES])
+        && !by_weights(shape, samples, isa)
 }
 
 /// Whether faer multiplies rows of samples faster by a layer's weights as they are than by their transpose: with AVX2, where they
-/// do not stay in a cache, or are packed for many samples anyway.
-pub(crate) fn by_weights(shape: (usize, usize), samples: usize, isa: Isa) -> bool {
-    by_cpu(isa, [false, false, false, samples >= transposed_below(shape), false])
-}
-
-/// The samples below which faer multiplies rows of them faster by a layer's transposed weights, with AVX2. (Measured on some 40 random
-/// layers of 256 to 3400 thousand weights, and on squares of 300 to 4096: the other way round takes up to three times as long from there on, and
-/// up to twice as long below.)
-fn transposed_below((out, inputs): (usize, usize)) -> usize {
-    match out * inputs {
-        2_000_001.. => 0,
-        1_200_001.. => 4,
-        750_001.. => FEW_SAMPLES,
-        weights => FEW_SAMPLES.max(30_000_000 / weights.max(1)),
-    }
+/// do not stay in a cache, or are packed for many samples anyway. (Measured on some 40 random layers of 256 to 3400 thousand weights,
+/// and on squares of 300 to 4096: the other way round takes up to three times as long from there on, and up to twice as long below.)
+pub(crate) fn by_weights((out, inputs): (usize, usize), samples: usize, isa: Isa) -> bool {
+    let avx2 = match out * inputs {
+        2_000_001.. => true,
+        1_200_001.. => samples >= 4,
+        weights => samples >= FEW_SAMPLES && (weights > 750_000 || samples * weights >= 30_000_000),
+    };
+    by_cpu(isa, [false, false, false, avx2, false])
 }
 
 /// Whether faer multiplies one sample faster by the columns of a layer's weights than by their rows, which are short: with AVX2 also

@@ -126,7 +126,6 @@ pub(crate) type Seconds = [f64; Format::ALL.len()];
 /// A layer of a plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Step {
-    profile: Profile,
     format: Format,
     out: usize,
     inputs: usize,
@@ -143,12 +142,7 @@ impl Plan {
     }
 
     /// Makes this the cheapest plan by the cost model. It allocates only when it has never had so many layers.
-    pub(crate) fn model(&mut self, layers: impl Iterator<Item = Profile> + Clone, batch: usize, isa: Isa) {
-        // A workspace mostly serves one network, and one batch size again and again.
-        let same = (self.batch, self.isa, self.origin) == (batch, isa, Origin::Model);
-        if same && layers.clone().eq(self.steps.iter().map(|step| step.profile)) {
-            return;
-        }
+    pub(crate) fn model(&mut self, layers: impl Iterator<Item = Profile>, batch: usize, isa: Isa) {
         (self.batch, self.isa, self.origin) = (batch, isa, Origin::Model);
         self.fill(layers.map(|layer| (layer, Format::ALL.map(|format| seconds(layer, format, batch, isa)))));
         self.choose(MARGIN);
@@ -171,7 +165,7 @@ impl Plan {
 
     /// All layers in one format.
     pub(crate) fn forced(
-        layers: impl Iterator<Item = Profile> + Clone,
+        layers: impl Iterator<Item = Profile>,
         batch: usize,
         isa: Isa,
         format: Format,
@@ -277,7 +271,6 @@ impl Plan {
         let ways = [(f64::INFINITY, Format::Dense); Format::ALL.len()];
         self.steps.clear();
         self.steps.extend(layers.map(|(layer, seconds)| Step {
-            profile: layer,
             format: Format::Panel,
             out: layer.out,
             inputs: layer.inputs,

@@ -302,7 +302,7 @@ impl SparseLinear {
         let by_rows = |strides: &[isize]| strides[1] == 1;
         let rows = by_rows(x.strides()) && by_rows(y.strides());
         // Which way round faer is fastest: measured.
-        let finite = if (2..few_samples((out, inputs), self.isa)).contains(&samples) && !rows {
+        let finite = if samples > 1 && !rows && few_samples((out, inputs), samples, self.isa) {
             // So much faster on rows that they are worth the way to them, and back.
             let (x_rows, y_rows) = (&mut before[..samples * inputs], &mut after[..samples * out]);
             Rows { samples: 0..samples, stride: inputs }.load(x, x_rows, self.isa);

@@ -3,7 +3,7 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::SparseLinear;
-use super::workspace::Workspace;
+use super::workspace::{Identity, Workspace};
 use crate::aligned::Aligned;
 use crate::format::MAX_TABLES;
 use crate::measure::duration;
@@ -33,6 +33,8 @@ pub struct SparseMlp {
     isa: Isa,
     /// Plans that replace the model's, by rising batch size.
     plans: Vec<Plan>,
+    /// That of these layers and plans: clones have the same.
+    identity: Identity,
 }
 
 impl SparseMlp {
@@ -59,7 +61,7 @@ impl SparseMlp {
                 return Err(Error::value(operation, subject, format!("kernels for {isa}"), pair[1].isa()));
             }
         }
-        Ok(Self { layers, isa, plans: Vec::new() })
+        Ok(Self { layers, isa, plans: Vec::new(), identity: Identity::new() })
     }
 
     /// The layers, first to last.
@@ -114,15 +116,22 @@ impl SparseMlp {
             let expected = format!("[{}, {}]", x.nrows(), self.outputs());
             return Err(Error::shape(operation, "y", expected, y.shape()));
         }
-        let needed = self.buffer_len();
-        if let Some([buffer, _]) = workspace.threads.iter().find(|[buffer, _]| buffer.len() < needed) {
-            let expected = format!("one of this network, of {needed} floats");
-            return Err(Error::shape(operation, "workspace", expected, buffer.len()));
+        if x.nrows() == 0 {
+            return Ok(());
         }
-        if x.nrows() > 0 {
+        // A workspace mostly serves one network, and one batch size again and again.
+        let ready = Some((self.identity, x.nrows()));
+        if workspace.ready != ready {
+            let needed = self.buffer_len();
+            if let Some([buffer, _]) = workspace.threads.iter().find(|[buffer, _]| buffer.len() < needed) {
+                let expected = format!("one of this network, of {needed} floats");
+                return Err(Error::shape(operation, "workspace", expected, buffer.len()));
+            }
             self.plan_into(x.nrows(), &mut workspace.plan);
-            self.run(x, y, workspace);
+            self.make_ready(x.nrows(), workspace);
+            workspace.ready = ready;
         }
+        self.run(x, y, workspace);
         Ok(())
     }
 
@@ -180,7 +189,9 @@ impl SparseMlp {
     fn buffers(&self, threads: usize) -> Workspace {
         let buffers = || std::array::from_fn(|_| Aligned::zeros(self.buffer_len()));
         Workspace {
+            ready: None,
             plan: Plan::empty(self.isa),
+            stretches: Vec::with_capacity(self.layers.len()),
             threads: std::iter::repeat_with(buffers).take(threads.max(1)).collect(),
             between: std::array::from_fn(|_| Aligned::zeros(0)),
         }
@@ -218,6 +229,7 @@ impl SparseMlp {
             Ok(index) => self.plans[index] = plan,
             Err(index) => self.plans.insert(index, plan),
         }
+        self.identity = Identity::new();
         Ok(self)
     }
 

@@ -17,9 +17,12 @@ use crate::plan::{self, Format, Layout, Plan};
 pub(super) const CHUNK: usize = 2048;
 
 /// Some neighbouring layers that work on the same layout, each by its format.
-struct Stretch {
+#[derive(Clone, Debug)]
+pub(super) struct Stretch {
     layout: Layout,
     layers: Range<usize>,
+    /// Whether the activations behind it, if they are not the output, lie feature-major.
+    by_features: bool,
 }
 
 impl Stretch {
@@ -30,7 +33,7 @@ impl Stretch {
         while layout != Layout::Batch && plan.format(end).is_some_and(|format| format.layout() == layout) {
             end += 1;
         }
-        Some(Self { layout, layers: start..end })
+        Some(Self { layout, layers: start..end, by_features: false })
     }
 }
 
@@ -54,61 +57,75 @@ impl SparseMlp {
         y: ArrayViewMut2<'_, f32>,
         workspace: &mut Workspace,
     ) {
+        workspace.ready = None;
         workspace.plan.clone_from(plan);
+        self.make_ready(x.nrows(), workspace);
         self.run(x, y, workspace);
     }
 
-    /// Runs the plan of the workspace, which is one for these samples.
+    /// Makes a workspace ready to run its plan, which is one of this network, for a batch.
+    pub(super) fn make_ready(&self, batch: usize, workspace: &mut Workspace) {
+        let Workspace { plan, stretches, between, .. } = workspace;
+        stretches.clear();
+        stretches.extend(self::stretches(plan));
+        let dense = || {
+            let layers = self.layers().iter().zip(plan.choices());
+            layers.filter(|(_, choice)| choice.format == Format::Dense).map(|(layer, _)| layer.shape().0)
+        };
+        for index in 1..stretches.len() {
+            let rows = stretches[index - 1..=index].iter().any(|stretch| stretch.layout == Layout::Rows);
+            let by_features = !rows && plan::by_features(dense(), batch.min(CHUNK), self.isa());
+            stretches[index - 1].by_features = by_features;
+        }
+        let needed = self.between_len(plan, batch);
+        if between[0].len() < needed {
+            *between = std::array::from_fn(|_| Aligned::zeros(needed));
+        }
+    }
+
+    /// Runs the plan of the workspace, which is ready for these samples.
     pub(super) fn run(
         &self,
         mut x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
-        Workspace { plan, threads, between }: &mut Workspace,
+        workspace: &mut Workspace,
     ) {
-        let needed = self.between_len(plan, x.nrows());
-        if between[0].len() < needed {
-            *between = std::array::from_fn(|_| Aligned::zeros(needed));
-        }
         let batch = x.nrows();
-        while needed > 0 && x.nrows() > CHUNK {
+        while workspace.stretches.len() > 1 && x.nrows() > CHUNK {
             let (chunk, x_rest) = x.split_at(Axis(0), CHUNK);
             let (y_chunk, y_rest) = y.split_at(Axis(0), CHUNK);
-            self.run_chunk(chunk, y_chunk, plan, threads, between, batch);
+            self.run_chunk(chunk, y_chunk, workspace, batch);
             (x, y) = (x_rest, y_rest);
         }
-        self.run_chunk(x, y, plan, threads, between, batch);
+        self.run_chunk(x, y, workspace, batch);
     }
 
     fn run_chunk(
         &self,
         x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
-        plan: &Plan,
-        threads: &mut [Buffers],
-        [before, after]: &mut Buffers,
+        workspace: &mut Workspace,
         batch: usize,
     ) {
+        let Workspace { plan, stretches, threads, between: [before, after], .. } = workspace;
         let samples = x.nrows();
         let (mut before, mut after) = (&mut before[..], &mut after[..]);
-        let features = || {
-            let layers = self.layers().iter().zip(plan.choices());
-            let dense = layers.filter(|(_, choice)| choice.format == Format::Dense);
-            plan::by_features(dense.map(|(layer, _)| layer.shape().0), samples, self.isa())
-        };
-        let mut by_features = false;
-        for Stretch { layout, layers } in stretches(plan) {
-            let (inputs, out) =
-                (self.layers()[layers.start].shape().1, self.layers()[layers.end - 1].shape().0);
-            let x =
-                if layers.start == 0 { x } else { matrix(&before[..samples * inputs], samples, by_features) };
-            let y = match plan.format(layers.end) {
-                Some(next) => {
-                    let rows = [layout, next.layout()].contains(&Layout::Rows);
-                    by_features = !rows && features();
-                    matrix_mut(&mut after[..samples * out], samples, by_features)
-                }
-                None => y.view_mut(),
+        let mut lies_by_features = false;
+        for &Stretch { layout, ref layers, by_features } in &*stretches {
+            let layers = layers.clone();
+            let x = if layers.start == 0 {
+                x
+            } else {
+                let inputs = self.layers()[layers.start].shape().1;
+                matrix(&before[..samples * inputs], samples, lies_by_features)
             };
+            let y = if layers.end == self.layers().len() {
+                y.view_mut()
+            } else {
+                let out = self.layers()[layers.end - 1].shape().0;
+                matrix_mut(&mut after[..samples * out], samples, by_features)
+            };
+            lies_by_features = by_features;
             match layout {
                 Layout::Rows => self.run_rows(plan, layers, x, y, &mut threads[0], batch == 1),
                 Layout::Tiles => self.run_tiles(layers, x, y, threads, self.isa().widest_tile(batch)),
@@ -125,8 +142,11 @@ impl SparseMlp {
         }
     }
 
+    // Not inlined, as the next one: what they prepare would be prepared for every layout, which takes as long as a small layer.
+
     /// A larger batch, in tiles. Threads share its samples out as long as that gives each a tile, and then the rows of
     /// those layers that have many. The whole batch has a `widest` tile of so many vectors.
+    #[inline(never)]
     fn run_tiles(
         &self,
         layers: Range<usize>,
@@ -184,6 +204,7 @@ impl SparseMlp {
     }
 
     /// A small batch, or a `single` sample, with the features of a sample side by side.
+    #[inline(never)]
     fn run_rows(
         &self,
         plan: &Plan,

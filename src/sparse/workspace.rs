@@ -1,7 +1,10 @@
 //! The memory of a forward pass.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use ndarray::{ArrayView2, ArrayViewMut2};
 
+use super::run::Stretch;
 use crate::aligned::Aligned;
 use crate::plan::Plan;
 
@@ -9,12 +12,27 @@ use crate::plan::Plan;
 /// [`SparseMlp::workspace`](super::SparseMlp::workspace).
 #[derive(Clone, Debug)]
 pub struct Workspace {
-    /// What runs the layers for the batch at hand.
+    /// The network and the batch size that it is ready for, if it is for any: by `plan` and `stretches`, and with room between these.
+    pub(super) ready: Option<(Identity, usize)>,
+    /// What runs the layers.
     pub(super) plan: Plan,
+    /// The same, by layouts.
+    pub(super) stretches: Vec<Stretch>,
     /// For each thread, activations before and after a layer, in a tile or in rows.
     pub(super) threads: Vec<Buffers>,
     /// Activations of many samples, before and after some layers that share a layout.
     pub(super) between: [Aligned<f32>; 2],
+}
+
+/// A network: another one has another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity(u64);
+
+impl Identity {
+    pub(super) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// Two of a thread's, of which layers read the one and write the other.
