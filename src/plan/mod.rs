@@ -72,6 +72,10 @@ pub(crate) enum Layout {
     Batch,
 }
 
+impl Layout {
+    const ALL: [Self; 3] = [Self::Rows, Self::Tiles, Self::Batch];
+}
+
 /// What runs a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Choice {
@@ -131,8 +135,17 @@ struct Step {
     inputs: usize,
     /// The seconds of the layer alone.
     seconds: Seconds,
-    /// The cheapest way to the end of this layer in each format: its seconds, and the format of the layer before.
-    ways: [(f64, Format); Format::ALL.len()],
+    /// The cheapest way to the end of this layer in each of [`Layout::ALL`]: its seconds, and the layout of the layer before.
+    ways: [(f64, Layout); Layout::ALL.len()],
+}
+
+impl Step {
+    /// The fastest format that works on a layout.
+    fn fastest(&self, layout: Layout) -> Format {
+        let formats = Format::ALL.into_iter().filter(|format| format.layout() == layout);
+        let fastest = formats.min_by(|&a, &b| self.seconds[a as usize].total_cmp(&self.seconds[b as usize]));
+        fastest.unwrap_or_else(|| unreachable!("each layout has a format"))
+    }
 }
 
 impl Plan {
@@ -268,7 +281,7 @@ impl Plan {
     }
 
     fn fill(&mut self, layers: impl Iterator<Item = (Profile, Seconds)>) {
-        let ways = [(f64::INFINITY, Format::Dense); Format::ALL.len()];
+        let ways = [(f64::INFINITY, Layout::Batch); Layout::ALL.len()];
         self.steps.clear();
         self.steps.extend(layers.map(|(layer, seconds)| Step {
             format: Format::Panel,
@@ -284,34 +297,34 @@ impl Plan {
     /// format must win over the dense product by `margin`.
     fn choose(&mut self, margin: f64) {
         // What comes before the first layer is like a dense one that took no time.
-        let mut before = Format::ALL.map(|format| if format == Format::Dense { 0.0 } else { f64::INFINITY });
+        let mut before = Layout::ALL.map(|layout| if layout == Layout::Batch { 0.0 } else { f64::INFINITY });
         for index in 0..self.steps.len() {
-            let seconds = self.steps[index].seconds;
-            let ways = Format::ALL.map(|format| {
-                let ways = Format::ALL.map(|from| {
-                    let change = self.change(index, from.layout(), format.layout());
-                    (before[from as usize] + change, from)
-                });
+            let step = &self.steps[index];
+            let ways = Layout::ALL.map(|layout| {
+                let ways =
+                    Layout::ALL.map(|from| (before[from as usize] + self.change(index, from, layout), from));
                 let (cost, from) = cheapest(ways);
-                let margin = if format == Format::Dense { 1.0 } else { margin };
-                (cost + margin * seconds[format as usize], from)
+                let margin = if layout == Layout::Batch { 1.0 } else { margin };
+                (cost + margin * step.seconds[step.fastest(layout) as usize], from)
             });
             before = ways.map(|(cost, _)| cost);
             self.steps[index].ways = ways;
         }
         // Backwards along the cheapest way.
-        let (_, mut format) = cheapest(Format::ALL.map(|format| {
-            (before[format as usize] + self.change(self.steps.len(), format.layout(), Layout::Batch), format)
-        }));
+        let end = self.steps.len();
+        let (_, mut layout) = cheapest(
+            Layout::ALL
+                .map(|layout| (before[layout as usize] + self.change(end, layout, Layout::Batch), layout)),
+        );
         for step in self.steps.iter_mut().rev() {
-            step.format = format;
-            format = step.ways[format as usize].1;
+            step.format = step.fastest(layout);
+            layout = step.ways[layout as usize].1;
         }
     }
 }
 
 /// The first of the cheapest.
-fn cheapest([first, rest @ ..]: [(f64, Format); Format::ALL.len()]) -> (f64, Format) {
+fn cheapest([first, rest @ ..]: [(f64, Layout); Layout::ALL.len()]) -> (f64, Layout) {
     rest.into_iter().fold(first, |a, b| if b.0 < a.0 { b } else { a })
 }
 

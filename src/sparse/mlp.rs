@@ -84,13 +84,14 @@ impl SparseMlp {
         self.layers.iter().map(SparseLinear::kept).sum()
     }
 
-    /// The output `[batch, out]` for `x` of shape `[batch, in]`, row-major or of any strides.
+    /// The output `[batch, out]` for `x` of shape `[batch, in]`, row-major or of any strides. It makes a plan and buffers with each
+    /// call, which take a few microseconds: many small batches are faster by [`forward_into`](Self::forward_into).
     ///
     /// # Errors
     /// When `x` has another count of features.
     pub fn forward(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
         let mut y = Array2::zeros((x.nrows(), self.outputs()));
-        self.forward_into(x, y.view_mut(), &mut self.buffers(1))?;
+        self.forward_into(x, y.view_mut(), &mut self.buffers(1, x.nrows()))?;
         Ok(y)
     }
 
@@ -122,7 +123,7 @@ impl SparseMlp {
         // A workspace mostly serves one network, and one batch size again and again.
         let ready = Some((self.identity, x.nrows()));
         if workspace.ready != ready {
-            let needed = self.buffer_len();
+            let needed = self.buffer_len(x.nrows());
             if let Some([buffer, _]) = workspace.threads.iter().find(|[buffer, _]| buffer.len() < needed) {
                 let expected = format!("one of this network, of {needed} floats");
                 return Err(Error::shape(operation, "workspace", expected, buffer.len()));
@@ -168,7 +169,7 @@ impl SparseMlp {
     }
 
     fn packed_workspace(&self, max_batch: usize, threads: usize) -> Workspace {
-        let mut workspace = self.buffers(threads);
+        let mut workspace = self.buffers(threads, usize::MAX);
         let mut between = 0;
         // Beyond a few tiles a plan hardly changes with the batch.
         let batches = (1..=max_batch.min(4 * self.isa.lanes())).chain(
@@ -185,9 +186,9 @@ impl SparseMlp {
         workspace
     }
 
-    /// A workspace for a network whose weights are packed when they are first needed.
-    fn buffers(&self, threads: usize) -> Workspace {
-        let buffers = || std::array::from_fn(|_| Aligned::zeros(self.buffer_len()));
+    /// A workspace for batches of up to so many samples of a network whose weights are packed when they are first needed.
+    fn buffers(&self, threads: usize, max_batch: usize) -> Workspace {
+        let buffers = || std::array::from_fn(|_| Aligned::zeros(self.buffer_len(max_batch)));
         Workspace {
             ready: None,
             plan: Plan::empty(self.isa),
@@ -282,10 +283,12 @@ impl SparseMlp {
         self.widest().next_multiple_of(MAX_TABLES * self.isa.lanes())
     }
 
-    /// Floats of the widest layer's activations, in the widest tile, or in rows for lookups or for the dense product.
-    fn buffer_len(&self) -> usize {
-        let samples = (self.isa.lanes() * self.isa.tile_vectors()).max(FEW_SAMPLES);
-        (self.widest() * samples).max(self.row_stride() * self.isa.row_samples())
+    /// Floats of the widest layer's activations, in the widest tile of batches of up to so many samples, or in rows for lookups or for the
+    /// dense product.
+    fn buffer_len(&self, max_batch: usize) -> usize {
+        let tile = self.isa.lanes() * max_batch.div_ceil(self.isa.lanes()).min(self.isa.tile_vectors());
+        let samples = tile.max(max_batch.min(FEW_SAMPLES));
+        (self.widest() * samples).max(self.row_stride() * max_batch.min(self.isa.row_samples()))
     }
 
     /// Features of the widest layer.
