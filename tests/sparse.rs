@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Layer, assert_within, bits, every_kernel, isas, layer, noise_matrix, reference, sparse};
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, array, s};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, ShapeBuilder, array, s};
 use proptest::prelude::*;
 use tombola::plan::Format;
 use tombola::{Activation, Csr, ErrorKind, Isa, Mask, SparseLinear, SparseMlp};
@@ -243,6 +243,11 @@ fn threads_do_not_show() {
     // Whose dense product takes a single sample by columns.
     let short = [layer(2600, 60, 0.3, Activation::Relu, 6)];
     threads_do_not_show_in(&short, &[1, 2]);
+    // A single output, of which faer's threads would add up parts where samples lie side by side.
+    let one = [layer(1, 300, 0.9, Activation::Identity, 7)];
+    threads_do_not_show_in(&one, &[2, 300]);
+    let last = [layer(1000, 256, 0.9, Activation::Relu, 8), layer(1, 1000, 0.9, Activation::Identity, 9)];
+    threads_do_not_show_in(&last, &[128]);
     // Packed in other panels where one vector of samples, or two, is the whole batch, and not a thread's part of it.
     let long = [layer(70, 700, 0.08, Activation::Relu, 5)];
     threads_do_not_show_in(&long, &[16, 17, 31, 64, 80]);
@@ -274,6 +279,25 @@ fn threads_do_not_show_in(layers: &[common::Layer], batches: &[usize]) {
                     );
                 });
             }
+        }
+    }
+}
+
+/// The stride of an axis of one place means nothing, and of views that share their numbers it may be anything.
+#[test]
+fn strides_below_zero() {
+    for (isa, mlp) in every_kernel(&[layer(1, 50, 0.4, Activation::Relu, 1)]) {
+        for batch in [1, 7, 17, 23, 64] {
+            let values = noise_matrix(1, batch + 49, 2);
+            let mut x =
+                ArrayView2::from_shape((batch, 50).strides((1, 1)), values.as_slice().unwrap()).unwrap();
+            x.invert_axis(Axis(1));
+            let expected = mlp.forward(x.as_standard_layout().view()).unwrap();
+            let mut y = Array2::zeros((batch, 1));
+            y.invert_axis(Axis(1));
+            mlp.forward_into(x, y.view_mut(), &mut mlp.workspace(batch)).unwrap();
+            let near = (&y - &expected).iter().all(|difference| difference.abs() < 1e-4);
+            assert!(near, "{isa}, batch {batch}: {y} for {expected}");
         }
     }
 }

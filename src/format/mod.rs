@@ -31,8 +31,8 @@ pub use lookup::{LookupMatrix, Window};
 pub(crate) use lookup::{LookupWork, MAX_TABLES};
 pub(crate) use nm::BLOCK as NM_BLOCK;
 pub use nm::{Nm, NmMatrix};
-pub(crate) use panel::PLACES;
 pub use panel::{BAND_ROWS, PANEL_ROWS, PanelMatrix};
+pub(crate) use panel::{MAX_PANEL, PLACES};
 #[cfg(feature = "dense")]
 pub(crate) use pattern::Pattern;
 pub(crate) use sell::Columns;

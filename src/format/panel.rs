@@ -82,6 +82,9 @@ impl Group {
     }
 }
 
+/// Columns of the widest panel: a place in one is named by 16 bits.
+pub(crate) const MAX_PANEL: usize = (1 << 16) / PLACES;
+
 impl PanelMatrix {
     /// Packs a matrix into panels of `width` columns.
     ///
@@ -91,7 +94,7 @@ impl PanelMatrix {
     /// # Errors
     /// When `width` is 0 or above 8,192.
     pub fn new(matrix: &CsrMatrix, width: usize) -> Result<Self> {
-        if !(1..=(1 << 16) / PLACES).contains(&width) {
+        if !(1..=MAX_PANEL).contains(&width) {
             return Err(Error::value("PanelMatrix::new", "width", "1 to 8192 columns", width));
         }
         let (rows, columns) = matrix.shape();

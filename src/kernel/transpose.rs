@@ -178,7 +178,7 @@ impl Task for FeaturesToTile<'_> {
             for at in (0..whole).step_by(V::LANES) {
                 // SAFETY: the caller promises the instruction set; `at` and the lanes from there lie in both.
                 unsafe {
-                    V::prefetch(column, (AHEAD * stride) as usize + at);
+                    V::prefetch(column, at.wrapping_add_signed(AHEAD * stride));
                     V::load(column, at).store(lanes, at);
                 }
             }
@@ -217,7 +217,7 @@ impl Task for TileToFeatures<'_> {
             for at in (0..whole).step_by(V::LANES) {
                 // SAFETY: the caller promises the instruction set; `at` and the lanes from there lie in both.
                 unsafe {
-                    V::prefetch(column, (AHEAD * stride) as usize + at);
+                    V::prefetch(column, at.wrapping_add_signed(AHEAD * stride));
                     V::load(lanes, at).store(column, at);
                 }
             }

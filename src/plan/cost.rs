@@ -22,7 +22,7 @@
 
 use super::{Format, Layout};
 use crate::Isa;
-use crate::format::{Blocks, CsrMatrix, LookupWork, NM_BLOCK};
+use crate::format::{Blocks, CsrMatrix, LookupWork, MAX_PANEL, NM_BLOCK};
 use crate::kernel::first_level_cache;
 
 /// What the cost of a layer depends on.
@@ -51,7 +51,7 @@ pub(super) fn way(layout: Layout, features: usize, batch: usize, isa: Isa) -> f6
         // The callers' layout is not known here: row-major ones are half as far away, feature-major ones half as far again.
         Layout::Rows => by_cpu(isa, [0.17, 0.17, 0.4, 0.25, 0.4]) * features * samples,
         Layout::Tiles => {
-            let lanes = batch.next_multiple_of(isa.lanes()) as f64;
+            let lanes = batch.div_ceil(isa.lanes()) as f64 * isa.lanes() as f64;
             let (lane, sample) =
                 by_cpu(isa, [(0.05, 1.4), (0.088, 0.0), (0.17, 5.0), (0.13, 2.2), (0.7, 5.0)]);
             lane * features * lanes + sample * samples
@@ -377,7 +377,9 @@ pub(crate) fn by_weights((out, inputs): (usize, usize), samples: usize, isa: Isa
     let avx2 = match out * inputs {
         2_000_001.. => true,
         1_200_001.. => samples >= 4,
-        weights => samples >= FEW_SAMPLES && (weights > 750_000 || samples * weights >= 30_000_000),
+        weights => {
+            samples >= FEW_SAMPLES && (weights > 750_000 || samples.saturating_mul(weights) >= 30_000_000)
+        }
     };
     by_cpu(isa, [false, false, false, avx2, false])
 }
@@ -432,6 +434,6 @@ pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa, v
         loads if loads < some => width + width / 3,
         _ => width,
     };
-    let panels = ((inputs + width / 2) / width).max(1);
+    let panels = ((inputs + width / 2) / width).max(inputs.div_ceil(MAX_PANEL)).max(1);
     inputs.div_ceil(panels)
 }

@@ -301,6 +301,9 @@ impl SparseLinear {
         let (samples, (out, inputs)) = (x.nrows(), self.shape());
         let by_rows = |strides: &[isize]| strides[1] == 1;
         let rows = by_rows(x.strides()) && by_rows(y.strides());
+        // Threads must not show: for these faer's share out the inputs, and each output's sum with them.
+        let columns = samples == 1 && by_columns((out, inputs), self.isa);
+        let threads = if columns || out == 1 { 1 } else { threads };
         // Which way round faer is fastest: measured.
         let finite = if samples > 1 && !rows && few_samples((out, inputs), samples, self.isa) {
             // So much faster on rows that they are worth the way to them, and back.
@@ -312,9 +315,8 @@ impl SparseLinear {
             Rows { samples: 0..samples, stride: out }.store(y_rows, y.view_mut(), self.isa);
             finite
         } else {
-            if samples == 1 && by_columns((out, inputs), self.isa) {
-                // faer's threads would share out the columns, and each output's sum with them.
-                gemm(y.view_mut(), x, self.transposed(), 1);
+            if columns {
+                gemm(y.view_mut(), x, self.transposed(), threads);
             } else if samples == 1 {
                 gemm(y.view_mut().reversed_axes(), self.dense(), x.t(), threads);
             } else if rows && !by_weights((out, inputs), samples, self.isa) {

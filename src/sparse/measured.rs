@@ -28,11 +28,13 @@ impl Plan {
     pub fn measured(mlp: &SparseMlp, batch: usize) -> Self {
         // A longer batch is more of the same.
         let samples = batch.clamp(1, CHUNK);
+        let share = batch.max(1) as f64 / samples as f64;
         let mut modelled = Self::empty(mlp.isa());
         modelled.model(mlp.profiles(), batch, mlp.isa());
         let layers = mlp.layers().iter().enumerate();
         let layers = layers
-            .map(|(index, layer)| (layer.profile(), times(mlp, layer, samples, &modelled.candidates(index))));
+            .map(|(index, layer)| (layer.profile(), times(mlp, layer, samples, &modelled.candidates(index))))
+            .map(|(profile, times)| (profile, times.map(|seconds| share * seconds)));
         let measured = Self::of_times(layers, batch, mlp.isa());
 
         let mut candidates = vec![measured.clone(), measured.with_formats_of(&modelled)];

@@ -95,8 +95,8 @@ impl SparseMlp {
         Ok(y)
     }
 
-    /// [`forward`](Self::forward) into `y` (`[batch, out]`, of any strides), allocating nothing (but for what faer
-    /// allocates where a [plan](Self::plan) has a dense layer).
+    /// [`forward`](Self::forward) into `y` (`[batch, out]`, of any strides), allocating nothing on one thread (but where a
+    /// [plan](Self::plan) has a dense layer: what faer allocates, and a sample where `y` is neither row-major nor feature-major).
     ///
     /// The same input gives the same bits, whatever the workspace held before. A batch beyond the one that the
     /// workspace was made for is served too, and may pack weights first.

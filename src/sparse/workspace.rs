@@ -10,7 +10,7 @@ use crate::plan::Plan;
 
 /// The memory that a forward pass needs beside its input and output, made by
 /// [`SparseMlp::workspace`](super::SparseMlp::workspace).
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Workspace {
     /// The network and the batch size that it is ready for, if it is for any: by `plan` and `stretches`, and with room between these.
     pub(super) ready: Option<(Identity, usize)>,
@@ -22,6 +22,16 @@ pub struct Workspace {
     pub(super) threads: Vec<Buffers>,
     /// Activations of many samples, before and after some layers that share a layout.
     pub(super) between: [Aligned<f32>; 2],
+}
+
+impl Clone for Workspace {
+    /// With the room that the other one has, too.
+    fn clone(&self) -> Self {
+        let mut stretches = Vec::with_capacity(self.stretches.capacity());
+        stretches.extend_from_slice(&self.stretches);
+        let (plan, threads, between) = (self.plan.clone(), self.threads.clone(), self.between.clone());
+        Self { ready: self.ready, plan, stretches, threads, between }
+    }
 }
 
 /// A network: another one has another.
