@@ -52,7 +52,9 @@ impl Task for Derive<'_> {
             Activation::GeluTanh => self.by_both(|delta, y, x| {
                 // P is the sigmoid of 2u, with u = √(2/π)·(x + 0.044715·x³), and √(2/π) = 2/√(2π).
                 let (share, slope) = (share(y, x), 4.0 * DENSITY * (1.0 + 3.0 * 0.044_715 * x * x));
-                delta * (share + x * share * (1.0 - share) * slope)
+                // Where the share is 0 or 1, x² may be infinite.
+                let bend = x * share * (1.0 - share);
+                delta * (share + if bend == 0.0 { 0.0 } else { bend * slope })
             }),
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 
 use super::ranking::{Rank, keep_largest};
 use super::{Block, Mask, Norm, neurons, prune_count};
@@ -66,8 +66,15 @@ impl Criterion {
                 keep_largest(Rank::Magnitude, operation, layers, keep(sparsity, layers)?)
             }
             Self::Quantile(sparsity) => {
-                let above = |weight| Mask::above(weight, mask::quantile(weight, sparsity)?);
-                layers.iter().map(|&(weight, mask)| above(weight)?.and(mask)).collect()
+                let masks = layers.iter().map(|&(weight, mask)| {
+                    mask.check_shape(operation, "weight", weight.dim())?;
+                    // What is pruned already is among the smallest.
+                    let kept = Array2::from_shape_fn(weight.dim(), |place| {
+                        if mask.bit(place.0, place.1) { weight[place] } else { 0.0 }
+                    });
+                    Mask::above(kept.view(), mask::quantile(kept.view(), sparsity)?)?.and(mask)
+                });
+                masks.collect()
             }
             Self::NOfM { n, m } => {
                 layers.iter().map(|&(weight, mask)| mask.n_of_m_within(weight, n, m)).collect()
@@ -135,15 +142,18 @@ impl FromStr for Criterion {
         let sparsity =
             number.parse().ok().filter(|sparsity| (0.0..1.0).contains(sparsity)).ok_or_else(fault)?;
         let block = |text: &str| text.parse().map_err(|_: Error| fault());
-        match name.split_once(':').unwrap_or((name, "")) {
-            ("magnitude", "") => Ok(Self::Magnitude(sparsity)),
-            ("global", "") => Ok(Self::Global(sparsity)),
-            ("quantile", "") => Ok(Self::Quantile(sparsity)),
-            ("fan-in", "") => Ok(Self::FanIn(sparsity)),
-            ("neurons", "") => Ok(Self::Neurons(sparsity)),
-            ("block", sides) => Ok(Self::Blocks(block(sides)?, sparsity)),
-            ("global-block", sides) => Ok(Self::GlobalBlocks(block(sides)?, sparsity)),
-            _ => Err(fault()),
+        match name.split_once(':') {
+            None => match name {
+                "magnitude" => Ok(Self::Magnitude(sparsity)),
+                "global" => Ok(Self::Global(sparsity)),
+                "quantile" => Ok(Self::Quantile(sparsity)),
+                "fan-in" => Ok(Self::FanIn(sparsity)),
+                "neurons" => Ok(Self::Neurons(sparsity)),
+                _ => Err(fault()),
+            },
+            Some(("block", sides)) => Ok(Self::Blocks(block(sides)?, sparsity)),
+            Some(("global-block", sides)) => Ok(Self::GlobalBlocks(block(sides)?, sparsity)),
+            Some(_) => Err(fault()),
         }
     }
 }

@@ -127,9 +127,8 @@ impl Mask {
 
     /// The columns that a row keeps, ascending; none for a row outside of the layer.
     pub fn row(&self, row: usize) -> impl Iterator<Item = usize> + '_ {
-        let width = if row < self.shape.0 { self.row_words() } else { 0 };
-        let words = self.words.iter().skip(row * self.row_words()).take(width);
-        words.enumerate().flat_map(|(index, &word)| Bits(word).map(move |bit| index * 64 + bit))
+        let words = if row < self.shape.0 { self.row_bits(row) } else { &[] };
+        words.iter().enumerate().flat_map(|(index, &word)| Bits(word).map(move |bit| index * 64 + bit))
     }
 
     /// The bits of a row, which must lie in the layer: that of column `c` is bit `c % 64` of word `c / 64`.

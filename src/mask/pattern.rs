@@ -85,7 +85,7 @@ impl Pattern {
                 return Err(Error::value(operation, subject, expected, keep));
             }
         }
-        if self == Self::Neurons {
+        if self == Self::Neurons && !layers.is_empty() {
             let shapes: Vec<_> = layers.iter().map(|(_, mask)| mask.shape()).collect();
             return neurons(layers, Norm::L2, &units(&shapes, keep.iter().sum()));
         }

@@ -102,11 +102,11 @@ impl Mask {
         self.check_shape(operation, "weight", weight.dim())?;
         check_numbers(operation, "weight", weight, self)?;
         let mut mask = Self::none(self.shape);
-        let mut group = Vec::with_capacity(m);
+        let mut group = Vec::with_capacity(m.min(self.shape.1));
         for row in 0..self.shape.0 {
             let mut columns = self.row(row).peekable();
             while let Some(&first) = columns.peek() {
-                let end = first / m * m + m;
+                let end = (first / m * m).saturating_add(m);
                 group.clear();
                 group.extend(std::iter::from_fn(|| columns.next_if(|&column| column < end)));
                 // Stable, so ties stay in order.
@@ -187,6 +187,11 @@ pub fn neurons(layers: &[(ArrayView2<'_, f32>, &Mask)], norm: Norm, keep: &[usiz
     if layers.len() != keep.len() + 1 {
         let expected = format!("{} counts, one for each layer but the last", layers.len().saturating_sub(1));
         return Err(Error::shape(operation, "keep", expected, keep.len()));
+    }
+    for (index, &(weight, mask)) in layers.iter().enumerate() {
+        let subject = format!("weight of layer {index}");
+        mask.check_shape(operation, &subject, weight.dim())?;
+        check_numbers(operation, &subject, weight, mask)?;
     }
     let mut masks: Vec<Mask> = layers.iter().map(|(_, mask)| (*mask).clone()).collect();
     for (index, &keep) in keep.iter().enumerate() {
