@@ -124,7 +124,7 @@ fn calls_to_fill(time: Duration, candidate: &mut dyn FnMut()) -> u32 {
     }
 }
 
-/// Lower quartile, median and upper quartile, by the nearest rank.
+/// Lower quartile, median and upper quartile: of n sorted values those behind the first ⌊n/4⌋, ⌊n/2⌋ and ⌊3n/4⌋.
 fn quartiles(values: &[f64]) -> [f64; 3] {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

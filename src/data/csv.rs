@@ -26,12 +26,12 @@ impl Dataset {
         let operation = "Dataset::from_csv";
         let (mut values, mut labels) = (Vec::new(), Vec::new());
         let reader = ReaderBuilder::new().has_headers(false).from_reader(source);
-        for (index, record) in reader.into_records().enumerate() {
-            let line = index + 1;
+        for record in reader.into_records() {
             let record = record.map_err(|error| {
                 let kind = if error.is_io_error() { ErrorKind::Io } else { ErrorKind::Format };
                 Error::caused_by(kind, operation, name, "lines of the same count of numbers", error)
             })?;
+            let line = record.position().map_or(0, csv::Position::line);
             let fault = |column: usize, expected: &str| {
                 let subject = format!("{name}, line {line}, column {}", column + 1);
                 Error::new(ErrorKind::Format, operation, subject, expected, format!("{:?}", &record[column]))

@@ -1,6 +1,6 @@
 //! Data sets in three parts.
 
-use ndarray::{Array1, Axis, Slice};
+use ndarray::{Axis, Slice};
 use rand::RngExt;
 
 use super::Dataset;
@@ -87,20 +87,21 @@ impl Split {
     pub fn standardise(mut self) -> Self {
         let x = &self.training.x;
         let count = x.nrows() as f64;
-        let (shift, scale): (Vec<f32>, Vec<f32>) = x
+        let moments: Vec<(f64, f64)> = x
             .columns()
             .into_iter()
             .map(|column| {
                 let mean = column.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
                 let variance =
                     column.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count;
-                (mean as f32, if variance > 0.0 { (1.0 / variance.sqrt()) as f32 } else { 1.0 })
+                (mean, if variance > 0.0 { variance.sqrt() } else { 1.0 })
             })
-            .unzip();
-        let (shift, scale) = (Array1::from(shift), Array1::from(scale));
+            .collect();
         for part in self.parts_mut() {
-            part.x -= &shift;
-            part.x *= &scale;
+            for (mut column, &(mean, deviation)) in part.x.columns_mut().into_iter().zip(&moments) {
+                // In f64: a mean may be far larger than what is left.
+                column.mapv_inplace(|value| ((f64::from(value) - mean) / deviation) as f32);
+            }
         }
         self
     }

@@ -60,12 +60,16 @@ impl FromStr for Optimizer {
 }
 
 impl Optimizer {
-    /// The same with `factor` times the step size.
+    /// The same with `factor` times the step size, or, where that would be too small for a number, the smallest one.
     #[must_use]
     pub fn scaled(self, factor: f32) -> Self {
+        let scaled = |rate: f32| match factor * rate {
+            0.0 if factor > 0.0 && rate > 0.0 => f32::MIN_POSITIVE,
+            scaled => scaled,
+        };
         match self {
-            Self::Sgd { rate, momentum } => Self::Sgd { rate: factor * rate, momentum },
-            Self::Adam { rate } => Self::Adam { rate: factor * rate },
+            Self::Sgd { rate, momentum } => Self::Sgd { rate: scaled(rate), momentum },
+            Self::Adam { rate } => Self::Adam { rate: scaled(rate) },
         }
     }
 

@@ -26,16 +26,20 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// The multiplier of an iteration, counted from 0, of `total`.
+    /// The multiplier of an iteration, counted from 0, of `total`. That of [`Step`](Self::Step) is never 0, however often it
+    /// came down.
     pub fn factor(self, iteration: usize, total: usize) -> f32 {
         match self {
             Self::Constant => 1.0,
-            Self::WarmUp(iterations) => ((iteration + 1) as f32 / iterations.max(1) as f32).min(1.0),
+            Self::WarmUp(iterations) => ((iteration as f32 + 1.0) / iterations.max(1) as f32).min(1.0),
             Self::Cosine => {
                 let done = iteration as f64 / total.max(1) as f64;
                 (0.5 + 0.5 * (std::f64::consts::PI * done.min(1.0)).cos()) as f32
             }
-            Self::Step { factor, every } => factor.powi((iteration / every.max(1)) as i32),
+            Self::Step { factor, every } => {
+                let times = i32::try_from(iteration / every.max(1)).unwrap_or(i32::MAX);
+                factor.powi(times).max(f32::MIN_POSITIVE)
+            }
         }
     }
 }

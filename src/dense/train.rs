@@ -82,17 +82,15 @@ impl Training {
                 loss += trainer.step(training, batch)? * batch.len() as f64;
             }
             *mlp = trainer.network();
-            let training_loss = loss / order.len() as f64;
-            if !training_loss.is_finite() {
-                let subject = format!("loss of epoch {epoch}");
-                return Err(Error::value(
-                    operation,
-                    subject,
-                    "a finite number (a lower rate?)",
-                    training_loss,
-                ));
-            }
+            let finite = |what: &str, loss: f64| {
+                let expected = "a finite number (a lower rate?)";
+                let fault = || Error::value(operation, format!("{what} of epoch {epoch}"), expected, loss);
+                if loss.is_finite() { Ok(loss) } else { Err(fault()) }
+            };
+            let training_loss = finite("loss", loss / order.len() as f64)?;
             let validation = mlp.evaluate(validation)?;
+            // The last step may be the one that went too far.
+            finite("validation loss", validation.loss)?;
             history.epochs.push(Epoch { training_loss, validation });
             if validation.loss < lowest {
                 lowest = validation.loss;

@@ -92,8 +92,9 @@ impl Design {
         let seed = self.seed_of(run.round);
         let control = match control {
             Control::Reinitialised => ticket.reinitialised(self.recipe.initialisation, seed),
-            Control::RandomMask => ticket.random_mask(seed)?,
-            Control::ShuffledMask => ticket.shuffled_mask(seed)?,
+            // Not by the seed that a mask of the round is drawn with, which would be its own control, nor both by one.
+            Control::RandomMask => ticket.random_mask(!seed.rotate_left(32))?,
+            Control::ShuffledMask => ticket.shuffled_mask(!seed)?,
             Control::SignOnly => ticket.sign_only(self.recipe.initialisation),
         };
         Ok((control.initial().clone(), control.masks().to_vec()))

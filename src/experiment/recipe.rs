@@ -149,6 +149,9 @@ impl Recipe {
             {
                 fault("rewind", &format!("1 to {} iterations", self.iterations), &self.rewind)
             }
+            Rewind::FineTune(count) if self.iterations.checked_add(count).is_none() => {
+                fault("rewind", "a count of iterations that can be added to the others", &self.rewind)
+            }
             Rewind::LearningRate(_) | Rewind::FineTune(_) if !self.method.prunes_trained() => fault(
                 "rewind",
                 &format!("initial or iteration:N with the method {}", self.method),

@@ -45,6 +45,8 @@ pub struct Trial<'a> {
     /// Trainings that are done.
     done: usize,
     training: Option<Training>,
+    /// Whether a step ended in an error, so that memory and files may tell different stories.
+    failed: bool,
     records: Lines,
     rounds: Lines,
 }
@@ -136,8 +138,18 @@ impl<'a> Trial<'a> {
         let records = folder.lines("records.jsonl", position.lens[0])?;
         let rounds = folder.lines("rounds.jsonl", position.lens[1])?;
         folder.sweep()?;
-        let mut trial =
-            Self { folder, header, design, data, checksum, done, training: None, records, rounds };
+        let mut trial = Self {
+            folder,
+            header,
+            design,
+            data,
+            checksum,
+            done,
+            training: None,
+            failed: false,
+            records,
+            rounds,
+        };
         if let (Some(parameters), Some(position)) = (parameters, position.training) {
             let mut training = trial.training(&parameters.network, parameters.masks)?;
             training.trainer.restore(&parameters.network, &parameters.moments)?;
@@ -168,8 +180,13 @@ impl<'a> Trial<'a> {
     /// Trains for some iterations: up to 100, to the next evaluation, or to where a checkpoint is due, which is then written.
     ///
     /// # Errors
-    /// When a loss is no longer finite, a file cannot be written, or the trial is finished.
+    /// When a loss is no longer finite, a file cannot be written, the trial is finished, or a step before failed:
+    /// [`resume`](Self::resume) then goes on from the last checkpoint.
     pub fn step(&mut self) -> Result<Step> {
+        if self.failed {
+            let expected = "one that has not failed (resume it from its last checkpoint)";
+            return Err(Error::value("Trial::step", "trial", expected, "one that has"));
+        }
         let mut training = match self.training.take() {
             Some(training) => training,
             None => self.begin()?,
@@ -190,7 +207,10 @@ impl<'a> Trial<'a> {
                 self.checkpoint()?;
                 Ok(step)
             }
-            Err(error) => Err(error.within(run)),
+            Err(error) => {
+                self.failed = true;
+                Err(error.within(run))
+            }
         }
     }
 
@@ -297,6 +317,13 @@ impl<'a> Trial<'a> {
         let at_end = training.iteration == training.range.end;
         if training.last.is_none() || at_end || training.iteration.is_multiple_of(recipe.evaluate_every) {
             let evaluated = training.evaluate(self.data)?;
+            let Measured { iteration, validation_loss, test_loss, .. } = evaluated.measured;
+            if !(validation_loss + test_loss).is_finite() {
+                let subject = format!("validation and test loss after iteration {iteration}");
+                let (expected, found) =
+                    ("finite numbers (a lower rate?)", format!("{validation_loss} and {test_loss}"));
+                return Err(Error::value("Trial::step", subject, expected, found));
+            }
             self.records.push(&evaluated)?;
             step.evaluated = Some(evaluated);
         }

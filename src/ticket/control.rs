@@ -13,7 +13,8 @@ impl Ticket {
     }
 
     /// As many weights in each layer, chosen by chance, at the same first values: the mask's entries in another order
-    /// (Frankle & Carbin, ICLR 2019). It tells what the choice within the layers is worth.
+    /// (Frankle & Carbin, ICLR 2019). It tells what the choice within the layers is worth. A mask that was drawn by chance with the same
+    /// seed is drawn again.
     ///
     /// # Errors
     /// Never: the counts are those of masks of these shapes.

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 #[cfg(feature = "plot")]
 pub use plot::Chart;
@@ -206,11 +207,16 @@ fn check_recipe(recipe: &Recipe, first: &Recorded, own: &Recipe, trial: &Recorde
         return Ok(());
     }
     let [ours, theirs] = [recipe, own].map(|recipe| serde_json::to_value(recipe).unwrap_or_default());
-    let fields =
-        ours.as_object().into_iter().flatten().filter(|(field, value)| theirs[field.as_str()] != **value);
-    let (expected, found): (Vec<String>, Vec<String>) = fields
-        .map(|(field, value)| (format!("{field} {value}"), format!("{field} {}", theirs[field.as_str()])))
-        .unzip();
+    // What is at its default is not there.
+    let fields: BTreeSet<_> =
+        [&ours, &theirs].into_iter().filter_map(Value::as_object).flat_map(Map::keys).collect();
+    let different = fields.into_iter().filter(|field| ours[field.as_str()] != theirs[field.as_str()]);
+    let word = |recipe: &Value, field: &String| match &recipe[field.as_str()] {
+        Value::Null => format!("{field} as it is by default"),
+        value => format!("{field} {value}"),
+    };
+    let (expected, found): (Vec<String>, Vec<String>) =
+        different.map(|field| (word(&ours, field), word(&theirs, field))).unzip();
     let expected = format!("the recipe of {} ({})", first.folder.display(), expected.join(", "));
     Err(fault(trial, expected, found.join(", ")))
 }

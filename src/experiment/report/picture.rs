@@ -53,8 +53,12 @@ pub fn mask(mask: &Mask) -> Result<Vec<u8>> {
 pub fn footprint(mask: &Mask, image: (usize, usize), title: &str) -> Result<Vec<u8>> {
     let operation = "picture::footprint";
     let (width, height) = image;
-    if width.checked_mul(height) != Some(mask.shape().1) {
-        let expected = format!("{} pixels, the inputs of the mask", mask.shape().1);
+    let pixels = mask.shape().1;
+    if width.checked_mul(height) != Some(pixels) || pixels == 0 {
+        let expected = match pixels {
+            0 => "a mask with inputs, the pixels".into(),
+            pixels => format!("{pixels} pixels, the inputs of the mask"),
+        };
         return Err(Error::value(operation, "image", expected, format!("{width}×{height}")));
     }
     let mut counts = vec![0_usize; width * height];
