@@ -253,6 +253,50 @@ fn tickets_win() {
 }
 
 #[test]
+fn a_trial_that_diverges_fails_for_good() {
+    let data = Split::digits().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    // In its last step: the loss before it is still finite.
+    let optimizer = Optimizer::Sgd { rate: 1e38, momentum: 0.0 };
+    let recipe = Recipe { optimizer, iterations: 1, rounds: 0, controls: vec![], ..recipe() };
+    let mut trial = Trial::start(folder.path(), recipe, 1, &data).unwrap();
+    trial.step().unwrap(); // Before the first iteration.
+    let error = trial.step().unwrap_err().to_string();
+    assert!(error.contains("loss after iteration 1: expected finite numbers"), "{error}");
+    let error = trial.step().unwrap_err().to_string();
+    assert!(error.contains("resume it from its last checkpoint"), "{error}");
+    assert!(!trial.is_finished());
+    drop(trial);
+    let mut trial = Trial::resume(folder.path(), &data).unwrap();
+    trial.step().unwrap();
+    assert!(trial.step().unwrap_err().to_string().contains("loss after iteration 1"));
+}
+
+#[test]
+fn a_schedule_may_come_down_to_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let schedule = "step:0.1:1".parse().unwrap();
+    run(folder.path(), Recipe { schedule, rounds: 0, controls: vec![], ..recipe() }, 1);
+}
+
+#[test]
+fn no_ticket_is_its_own_control() {
+    let folder = tempfile::tempdir().unwrap();
+    let controls = vec![Control::ShuffledMask, Control::RandomMask];
+    let method = "set:uniform".parse().unwrap();
+    let recipe =
+        Recipe { iterations: 20, rounds: 1, rate: 0.5, output_rate: 0.5, method, controls, ..recipe() };
+    let records = |run: &dyn Fn(&Evaluated) -> bool| -> Vec<f64> {
+        let records: Vec<Evaluated> = lines(folder.path().join("records.jsonl"));
+        records.iter().filter(|record| run(record)).map(|record| record.measured.validation_loss).collect()
+    };
+    run(folder.path(), recipe, 1);
+    let of = |control| records(&move |record| record.run.round == 1 && record.run.control == control);
+    let [ticket, shuffled, random] = [None, Some(Control::ShuffledMask), Some(Control::RandomMask)].map(of);
+    assert!(ticket[0] != shuffled[0] && ticket[0] != random[0] && shuffled[0] != random[0]);
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let data = Split::digits().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -263,6 +307,8 @@ fn what_makes_no_sense_is_refused() {
         (Recipe { rate: 1.0, ..recipe() }, "rate: expected a number in [0, 1), found 1"),
         (Recipe { hidden: vec![3, 0], ..recipe() }, "hidden: expected at least one unit a layer"),
         (Recipe { rewind: Rewind::Iteration(61), ..recipe() }, "rewind: expected 1 to 60 iterations"),
+        (Recipe { rewind: Rewind::FineTune(usize::MAX), ..recipe() }, "rewind: expected at most 4294967295"),
+        (Recipe { rounds: usize::MAX, ..recipe() }, "rounds: expected at most 1000"),
         (
             Recipe { rewind: Rewind::FineTune(5), method: snip, ..recipe() },
             "rewind: expected initial or iteration:N with the method snip, found fine-tune:5",

@@ -5,12 +5,33 @@ mod common;
 use common::noise_matrix;
 use ndarray::{Array2, array};
 use proptest::prelude::*;
-use tombola::mask::quantile;
+use tombola::mask::{Criterion, quantile};
 use tombola::{ErrorKind, Mask};
 
 /// Sixty numbers that f32 holds exactly, with ties.
 fn eighths() -> Array2<f32> {
     Array2::from_shape_fn((6, 10), |(i, j)| (((10 * i + j) * 37 % 101) as f32 - 50.0) / 8.0)
+}
+
+/// What a mask has pruned is among what the quantile prunes, and may be anything.
+#[test]
+fn a_quantile_counts_what_is_pruned() {
+    let weight = array![[10.0, f32::NAN, 1.0, 2.0]];
+    let mask = Mask::from_fn((1, 4), |_, column| column >= 2);
+    let kept = |sparsity| {
+        Criterion::Quantile(sparsity).masks(&[(weight.view(), &mask)]).unwrap()[0].to_array().row(0).to_vec()
+    };
+    assert_eq!(kept(0.5), [false, false, true, true]);
+    assert_eq!(kept(0.7), [false, false, false, true]);
+}
+
+/// Even of more columns than there are.
+#[test]
+fn groups_may_be_as_long_as_they_like() {
+    let weight = array![[1.0, 3.0, 2.0]];
+    for m in [3, 4, usize::MAX] {
+        assert_eq!(Mask::n_of_m(weight.view(), 1, m).unwrap().to_array(), array![[false, true, false]]);
+    }
 }
 
 #[test]
