@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use common::noise_matrix;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
-use tombola::{Activation, Mask, SparseLinear, SparseMlp, io};
+use tombola::{Activation, Isa, Mask, SparseLinear, SparseMlp, io};
 
 fn tombola(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tombola")).args(arguments).output().unwrap()
@@ -105,6 +105,68 @@ fn what_fails_says_so_on_stderr() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.starts_with("tombola: no such file: file: expected one that can be read"), "{text}");
     assert_eq!(tombola(&["inspect"]).status.code(), Some(2));
+    // What the environment or an option asks for is no fault of a file.
+    let program = env!("CARGO_BIN_EXE_tombola");
+    let output = Command::new(program).args(["inspect", "x"]).env(Isa::VARIABLE, "mmx").output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && text.starts_with("tombola: TOMBOLA_ISA"), "{text}");
+    for (option, value) in [("--batch", "0"), ("--batch", "99999999999999"), ("--rounds", "0")] {
+        assert_eq!(tombola(&["bench", "x", option, value]).status.code(), Some(2), "{option} {value}");
+    }
+    assert_eq!(tombola(&["run", "x", "y", "-o", "z", "--threads", "99999999"]).status.code(), Some(2));
+}
+
+/// Of an empty matrix with a million rows and columns nothing is spread out.
+#[test]
+fn weights_that_no_memory_holds_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("empty.mtx");
+    fs::write(&path, "%%MatrixMarket matrix coordinate real general\n1048576 1048576 0\n").unwrap();
+    let path = path.to_str().unwrap();
+    for arguments in [&["inspect", path][..], &["bench", path], &["convert", path, "--dense", "dense.npy"]] {
+        let output = tombola(arguments);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(4), "{text}");
+        assert!(text.contains("found 1048576×1048576"), "{text}");
+    }
+    let trial = folder.path().join("trial");
+    let output = tombola(&["find", "--out", trial.to_str().unwrap(), "--hidden", "18446744073709551615"]);
+    assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn several_files_are_written_or_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let bytes = [0_u8; 48];
+    let tensors = |second| {
+        let tensor = |shape| TensorView::new(Dtype::F32, shape, &bytes).unwrap();
+        [("a.weight", tensor(vec![4, 3])), (second, tensor(vec![3, 4]))]
+    };
+    let path = place("model.safetensors");
+    fs::write(place("layer-a.npy"), "mine").unwrap();
+    let long = format!("{}.weight", "b".repeat(300));
+    for second in ["b/c.weight", &long] {
+        serialize_to_file(tensors(second), None, path.as_ref()).unwrap();
+        let output = tombola(&["convert", &path, &place("layer-{}.npy")]);
+        assert!(!output.status.success());
+        assert_eq!(fs::read(place("layer-a.npy")).unwrap(), b"mine", "{second}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+    // Nor do names from files control the terminal.
+    serialize_to_file(tensors("b\u{1b}[31m\n.weight"), None, path.as_ref()).unwrap();
+    let text = String::from_utf8(tombola(&["convert", &path, &place("x.safetensors")]).stdout).unwrap();
+    assert!(text.contains("\nb\\u{1b}[31m\\n: 3×4"), "{text}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let one = place("one.safetensors");
+        serialize_to_file([tensors("b").into_iter().next().unwrap()], None, one.as_ref()).unwrap();
+        let odd = folder.path().join(std::ffi::OsStr::from_bytes(b"odd\xff.npy"));
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_tombola")).args(["convert", &one]).arg(&odd).output().unwrap();
+        assert!(output.status.success() && odd.exists());
+    }
 }
 
 /// A network of three layers with a dead unit, in a file.
@@ -351,6 +413,22 @@ fn find_goes_on_whatever_ended_it() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let ticket = Path::new(&whole).join("trained/round-02.safetensors");
     assert!(tombola(&["inspect", ticket.to_str().unwrap()]).status.success());
+}
+
+/// Whoever reads the lines may have seen enough; the trial goes on.
+#[test]
+fn find_works_without_a_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let trial = folder.path().join("trial").to_str().unwrap().to_owned();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tombola"))
+        .args(find(&trial))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(folder.path().join("trial/rounds.jsonl")).unwrap().lines().count(), 5);
 }
 
 #[test]

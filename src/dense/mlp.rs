@@ -210,11 +210,18 @@ impl DenseMlp {
     /// ```
     ///
     /// # Errors
-    /// When there are fewer than two sizes or one of them is 0.
+    /// When there are fewer than two sizes, one of them is 0, or a layer has so many weights that there is no memory for them.
     pub fn initialise(sizes: &[usize], initialisation: Initialisation, seed: u64) -> Result<Self> {
         if sizes.len() < 2 || sizes.contains(&0) {
             let expected = "at least two sizes, all above 0";
             return Err(Error::shape("DenseMlp::initialise", "sizes", expected, sizes));
+        }
+        for pair in sizes.windows(2) {
+            let fits = |count: usize| Vec::<f32>::new().try_reserve_exact(count).is_ok();
+            if !pair[0].checked_mul(pair[1]).is_some_and(fits) {
+                let expected = "layers that there is memory for";
+                return Err(Error::shape("DenseMlp::initialise", "sizes", expected, sizes));
+            }
         }
         let last = sizes.len() - 2;
         let shapes = sizes.windows(2).enumerate().map(|(index, pair)| {

@@ -112,6 +112,13 @@ impl Recipe {
                 return fault(field, "at least 1", &count);
             }
         }
+        if self.rounds > MAX_ROUNDS {
+            return fault("rounds", &format!("at most {MAX_ROUNDS}"), &self.rounds);
+        }
+        // So that the iterations of all trainings can be added up.
+        if self.iterations > u32::MAX as usize {
+            return fault("iterations", &format!("at most {}", u32::MAX), &self.iterations);
+        }
         for (field, rate) in [("rate", self.rate), ("output_rate", self.output_rate)] {
             if !(0.0..1.0).contains(&rate) {
                 return fault(field, "a number in [0, 1)", &rate);
@@ -149,8 +156,8 @@ impl Recipe {
             {
                 fault("rewind", &format!("1 to {} iterations", self.iterations), &self.rewind)
             }
-            Rewind::FineTune(count) if self.iterations.checked_add(count).is_none() => {
-                fault("rewind", "a count of iterations that can be added to the others", &self.rewind)
+            Rewind::FineTune(count) if count > u32::MAX as usize => {
+                fault("rewind", &format!("at most {} iterations", u32::MAX), &self.rewind)
             }
             Rewind::LearningRate(_) | Rewind::FineTune(_) if !self.method.prunes_trained() => fault(
                 "rewind",
@@ -161,6 +168,9 @@ impl Recipe {
         }
     }
 }
+
+/// Far more than leave a weight, at any rate.
+const MAX_ROUNDS: usize = 1000;
 
 /// What need not be written down.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -112,18 +112,26 @@ impl Model {
         write: impl Fn(&SparseLinear, &mut BufWriter<&mut File>) -> io::Result<()>,
     ) -> Result<()> {
         let pattern = path.to_string_lossy();
-        if self.names.len() > 1 && !pattern.contains("{}") {
-            let expected = format!("{{}} in its name, for {} layers in a file each", self.names.len());
-            return Err(Error::new(ErrorKind::Value, operation, "file", expected, pattern));
+        let fault = |subject: &str, expected: &str, found: &str| {
+            Err(Error::new(ErrorKind::Value, operation, subject, expected, found))
+        };
+        if !pattern.contains("{}") {
+            return match self.mlp.layers() {
+                [layer] => file::write(path, |file| write(layer, file)),
+                layers => {
+                    let expected = format!("{{}} in its name, for {} layers in a file each", layers.len());
+                    fault("file", &expected, &pattern)
+                }
+            };
         }
-        for (name, layer) in self.names.iter().zip(self.mlp.layers()) {
-            if pattern.contains("{}") && name.contains(['/', '\\']) {
-                let expected = "a name that can be one of a file";
-                return Err(Error::new(ErrorKind::Value, operation, "layer", expected, name));
-            }
-            file::write(&PathBuf::from(pattern.replace("{}", name)), |file| write(layer, file))?;
+        if path.to_str().is_none() {
+            return fault("file", "a name in UTF-8, to have a layer's in it", &pattern);
         }
-        Ok(())
+        if let Some(name) = self.names.iter().find(|name| name.contains(['/', '\\'])) {
+            return fault("layer", "a name that can be one of a file", name);
+        }
+        let paths = self.names.iter().map(|name| PathBuf::from(pattern.replace("{}", name)));
+        file::write_all(paths.zip(self.mlp.layers()), write)
     }
 }
 

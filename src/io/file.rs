@@ -14,7 +14,20 @@ pub(super) fn write(
     path: &Path,
     contents: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
 ) -> Result<()> {
-    replace(path, contents).map_err(|error| fault(path, error))
+    draft(path, contents).and_then(Draft::finish).map_err(|error| fault(path, error))
+}
+
+/// Writes some files, and moves them to their places only when the last of them is there.
+pub(super) fn write_all<T>(
+    files: impl IntoIterator<Item = (PathBuf, T)>,
+    contents: impl Fn(T, &mut BufWriter<&mut File>) -> io::Result<()>,
+) -> Result<()> {
+    let draft = |(path, of): (PathBuf, T)| match draft(&path, |file| contents(of, file)) {
+        Ok(draft) => Ok((path, draft)),
+        Err(error) => Err(fault(&path, error)),
+    };
+    let drafts: Vec<(PathBuf, Draft)> = files.into_iter().map(draft).collect::<Result<_>>()?;
+    drafts.into_iter().try_for_each(|(path, draft)| draft.finish().map_err(|error| fault(&path, error)))
 }
 
 /// An error of writing a file.
@@ -23,16 +36,16 @@ pub(super) fn fault(path: &Path, error: io::Error) -> Error {
     Error::caused_by(ErrorKind::Io, "io::save", subject, "a file that can be written", error)
 }
 
-fn replace(
+fn draft(
     path: &Path,
     contents: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
-) -> io::Result<()> {
+) -> io::Result<Draft> {
     let mut draft = Draft::new(path)?;
     let mut buffered = BufWriter::new(draft.file.as_file_mut());
     contents(&mut buffered)?;
     buffered.flush()?;
     drop(buffered);
-    draft.finish()
+    Ok(draft)
 }
 
 /// How the name of a draft begins: a process that is killed leaves it, and then it should say whose it is.

@@ -12,7 +12,7 @@ use super::storage::Origin;
 use super::tensors::Tensors;
 use super::{EMPTY, most_weights};
 use crate::csr::{self, Csr};
-use crate::mask::Criterion;
+use crate::mask::{Criterion, check_numbers};
 use crate::{Activation, Error, ErrorKind, Mask, Result, SparseLinear, SparseMlp};
 
 const OPERATION: &str = "Import::read";
@@ -292,7 +292,10 @@ fn prune(groups: &[Group<'_>], weights: &mut [Weights], criterion: Criterion) ->
             *weights = Weights::Dense(csr::to_dense(csr), Some(csr::mask(csr)));
         }
         if let Weights::Dense(weight, mask) = weights {
-            masks.push(mask.take().unwrap_or_else(|| Mask::nonzero(weight.view())));
+            let mask = mask.take().unwrap_or_else(|| Mask::nonzero(weight.view()));
+            // By the name that the file has for it: the criterion counts layers.
+            check_numbers(OPERATION, &group.subject(), weight.view(), &mask)?;
+            masks.push(mask);
         }
     }
     let dense = weights.iter().filter_map(|weights| match weights {

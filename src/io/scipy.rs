@@ -14,6 +14,9 @@ use crate::{Error, ErrorKind, Result};
 
 /// The one layer of such an archive, under a name and as tombola's own files have it.
 pub(super) fn read(operation: &'static str, arrays: &Tensors, format: &str, layer: &str) -> Result<Tensors> {
+    if !["csr", "csc"].contains(&format) {
+        return Err(Error::new(ErrorKind::Unsupported, operation, "`format`", "csr or csc", format));
+    }
     let need = |name| {
         let missing = || {
             let expected = "an array that scipy's sparse matrices have";
@@ -33,11 +36,7 @@ pub(super) fn read(operation: &'static str, arrays: &Tensors, format: &str, laye
     let (pointers, indices) = (need("indptr")?, need("indices")?);
     let csr = match format {
         "csr" => canonical((rows, columns), &pointers, &indices, &values)?,
-        "csc" => canonical((columns, rows), &pointers, &indices, &values)?.transpose_into().to_csr(),
-        other => {
-            let subject = "`format`".to_owned();
-            return Err(Error::new(ErrorKind::Unsupported, operation, subject, "csr or csc", other));
-        }
+        _ => canonical((columns, rows), &pointers, &indices, &values)?.transpose_into().to_csr(),
     };
     Ok(Tensors::of_csr(operation, layer, &csr))
 }

@@ -163,7 +163,7 @@ pub(super) fn keep_largest<S: Rankable>(
     Ok(masks.collect())
 }
 
-pub(super) fn check_numbers<S: Rankable>(
+pub(crate) fn check_numbers<S: Rankable>(
     operation: &'static str,
     subject: &str,
     weight: ArrayView2<'_, S>,

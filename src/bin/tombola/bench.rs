@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tombola::compare::{Comparison, Way};
 use tombola::measure::duration;
 
-use crate::input::Input;
+use crate::input::{Input, MAX_BATCH};
 use crate::inspect::{table, trimmed};
 use crate::{Failure, print};
 
@@ -26,11 +26,11 @@ pub(crate) struct Bench {
     #[command(flatten)]
     input: Input,
     /// The batch sizes.
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 64, 512])]
-    batch: Vec<usize>,
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 64, 512], value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH))]
+    batch: Vec<u32>,
     /// Rounds, in each of which every way is timed once.
-    #[arg(long, value_name = "N", default_value_t = 15)]
-    rounds: usize,
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -41,18 +41,17 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        if self.batch.is_empty() || self.batch.contains(&0) {
-            return Err(Failure::usage("--batch: a batch has at least one sample"));
-        }
-        let mlp = self.input.read()?.mlp;
+        let model = self.input.read()?;
+        self.input.check_weights(&model, 32)?;
+        let mlp = model.mlp;
         if cfg!(debug_assertions) {
             eprintln!(
                 "tombola: a build without optimisation: these times mean nothing (cargo build --release)"
             );
         }
         let (mut results, mut slow) = (Vec::new(), Vec::new());
-        for &batch in &self.batch {
-            let comparison = Comparison::of(&mlp, batch, self.rounds);
+        for batch in self.batch.iter().map(|&batch| batch as usize) {
+            let comparison = Comparison::of(&mlp, batch, self.rounds as usize);
             if comparison.regret() > REGRET {
                 slow.push(format!("{:.2} at batch {batch}", comparison.regret()));
             }

@@ -6,7 +6,7 @@ use clap::Args;
 use tombola::io::Model;
 
 use crate::input::Input;
-use crate::{Failure, print};
+use crate::{Failure, plain, print};
 
 /// Make a sparse model of a checkpoint.
 ///
@@ -43,6 +43,9 @@ pub(crate) struct Output {
 impl Convert {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let model = self.input.read()?;
+        if self.output.dense {
+            self.input.check_weights(&model, 32)?;
+        }
         self.output.write(&self.input, &model)?;
         let mut text = String::new();
         for (name, layer) in model.names.iter().zip(model.mlp.layers()) {
@@ -50,6 +53,7 @@ impl Convert {
             let (kept, all) = (layer.kept(), out * inputs);
             let density = 100.0 * kept as f64 / all as f64;
             let activation = layer.activation();
+            let name = plain(name);
             text +=
                 &format!("{name}: {out}×{inputs}, {kept} of {all} weights ({density:.1}%), {activation}\n");
         }
@@ -60,11 +64,11 @@ impl Convert {
 impl Output {
     /// Writes what was made of an input, and not over it.
     pub(crate) fn write(&self, input: &Input, model: &Model) -> Result<(), Failure> {
+        input.spare(&self.output)?;
         // With the layers' names in its place, it may be several files.
-        let pattern = self.output.to_string_lossy();
-        let written = model.names.iter().map(|name| PathBuf::from(pattern.replace("{}", name)));
-        for written in written.chain([self.output.clone()]) {
-            input.spare(&written)?;
+        if let Some(pattern) = self.output.to_str() {
+            let written = model.names.iter().map(|name| PathBuf::from(pattern.replace("{}", name)));
+            written.into_iter().try_for_each(|written| input.spare(&written))?;
         }
         match self.dense {
             true => model.save_dense(&self.output)?,

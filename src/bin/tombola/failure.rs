@@ -1,6 +1,5 @@
 //! How the program ends when it does not end well.
 
-use std::io;
 use std::process::ExitCode;
 
 use tombola::{Error, ErrorKind};
@@ -22,6 +21,11 @@ impl Failure {
         Self { status: 2, sentence: sentence.into() }
     }
 
+    /// A variable of the environment makes no sense.
+    pub(crate) fn environment(variable: &str, error: Error) -> Self {
+        Self::usage(format!("{variable}: {}", Self::from(error).sentence))
+    }
+
     /// A file cannot be read or written.
     pub(crate) fn io(sentence: impl Into<String>) -> Self {
         Self { status: 3, sentence: sentence.into() }
@@ -37,19 +41,9 @@ impl Failure {
         Self { status: 130, sentence: sentence.into() }
     }
 
-    /// Stdout cannot be written to. A reader that has seen enough is no failure.
-    pub(crate) fn of_stdout(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self { status: 0, sentence: String::new() },
-            _ => Self::io(format!("stdout: {error}")),
-        }
-    }
-
     /// Says so, and gives the status.
     pub(crate) fn report(self) -> ExitCode {
-        if !self.sentence.is_empty() {
-            eprintln!("tombola: {}", self.sentence);
-        }
+        eprintln!("tombola: {}", self.sentence);
         self.status.into()
     }
 }

@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,7 +11,7 @@ use tombola::io::Source;
 use tombola::mask::Pattern;
 use tombola::ticket::Scope;
 
-use crate::{Failure, print};
+use crate::{Failure, interrupt, print};
 
 /// The split of the data into training, validation and test is the same for all trials.
 pub(crate) const DATA_SEED: u64 = 0;
@@ -197,23 +195,14 @@ impl Changes {
 
 /// Trains to the end, or until someone wants it to stop.
 fn work(mut trial: Trial<'_>, out: &Path) -> Result<(), Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let wanted = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        // Who asks twice does not want to wait for the checkpoint.
-        if wanted.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })
-    .map_err(|error| Failure::io(format!("signals: {error}")))?;
-
+    let stop = interrupt::watch()?;
     let (all, done) = trial.iterations();
     let style = ProgressStyle::with_template("{bar:30} {percent}% {msg}, {per_sec}, {eta} left");
     let bar = ProgressBar::new(all as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_position(done as u64);
     bar.reset_eta();
     while !trial.is_finished() {
-        if stop.load(Ordering::Relaxed) {
+        if stop() {
             trial.checkpoint()?;
             bar.finish_and_clear();
             return Err(Failure::interrupted(format!(

@@ -7,7 +7,10 @@ use tombola::Activation;
 use tombola::io::{Import, Model};
 use tombola::mask::Criterion;
 
-use crate::Failure;
+use crate::{Failure, plain};
+
+/// The largest batch that a command takes.
+pub(crate) const MAX_BATCH: i64 = 1 << 20;
 
 #[derive(Args)]
 pub(crate) struct Input {
@@ -18,7 +21,7 @@ pub(crate) struct Input {
     #[arg(long, value_name = "FILE")]
     masks: Option<PathBuf>,
     /// Prune what the masks leave: magnitude:0.8 (each layer), global:0.8 (all together), quantile:0.8 (the lecture's), 2:4 (any N:M),
-    /// block:16x1:0.8 and global-block:16x1:0.8 (ROWSxCOLUMNS, :l1 or :max behind them for another norm than l2), fan-in:0.8 or
+    /// block:16x1:0.8 and global-block:16x1:0.8 (ROWSxCOLUMNS; block:16x1:l1:0.8 and block:16x1:max:0.8 for another norm than l2), fan-in:0.8 or
     /// neurons:0.5.
     #[arg(long, value_name = "CRITERION")]
     prune: Option<Criterion>,
@@ -40,6 +43,23 @@ impl Input {
             import = import.prune(criterion);
         }
         Ok(import.read(&self.input)?)
+    }
+
+    /// Refuses a model whose layers have very many weights for what they keep, where each would take so many bits: for each kept one
+    /// 16 KB, and 64 MB for any.
+    pub(crate) fn check_weights(&self, model: &Model, bits: usize) -> Result<(), Failure> {
+        for (name, layer) in model.names.iter().zip(model.mlp.layers()) {
+            let ((out, inputs), kept) = (layer.shape(), layer.kept());
+            let most = (kept.saturating_mul(16 << 10).saturating_add(64 << 20)).saturating_mul(8) / bits;
+            if out.saturating_mul(inputs) > most {
+                let (file, name) = (self.input.display(), plain(name));
+                let sentence = format!(
+                    "{file}: layer `{name}`: expected at most {most} weights for the {kept} that it keeps, found {out}×{inputs}"
+                );
+                return Err(Failure::contents(sentence));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses to write to a file that is read.

@@ -8,8 +8,8 @@ use tombola::measure::duration;
 use tombola::plan::{Format, Plan};
 use tombola::sparse::LayerStatistics;
 
-use crate::input::Input;
-use crate::{Failure, print};
+use crate::input::{Input, MAX_BATCH};
+use crate::{Failure, plain, print};
 
 /// Say what a model holds, layer by layer, and what would run it.
 ///
@@ -25,8 +25,8 @@ pub(crate) struct Inspect {
     #[command(flatten)]
     input: Input,
     /// The batch sizes to plan for.
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 64, 512])]
-    batch: Vec<usize>,
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 64, 512], value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH))]
+    batch: Vec<u32>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -34,11 +34,9 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        if self.batch.is_empty() || self.batch.contains(&0) {
-            return Err(Failure::usage("--batch: a batch has at least one sample"));
-        }
         let model = self.input.read()?;
-        let plans: Vec<Plan> = self.batch.iter().map(|&batch| model.mlp.plan(batch)).collect();
+        self.input.check_weights(&model, 1)?;
+        let plans: Vec<Plan> = self.batch.iter().map(|&batch| model.mlp.plan(batch as usize)).collect();
         let layers = model.mlp.statistics();
         if self.json {
             let file = self.input.input.display().to_string();
@@ -104,7 +102,7 @@ fn masks(model: &Model, layers: &[LayerStatistics], plans: &[Plan]) -> String {
         let [least, _, median, _, most] = layer.row_lengths;
         let (out, inputs) = layer.shape;
         let mut row = vec![
-            name.clone(),
+            plain(name),
             format!("{out}×{inputs}"),
             layer.kept.to_string(),
             percent(layer.kept, layer.weights()),
@@ -141,7 +139,7 @@ fn kernels(model: &Model, plans: &[Plan]) -> String {
             let choice = plan.choices().nth(index)?;
             Some(format!("{choice} {}", duration(plan.seconds(index))))
         });
-        table.add_row([name.clone()].into_iter().chain(choices));
+        table.add_row([plain(name)].into_iter().chain(choices));
     }
     for (name, seconds) in [("between layouts", Plan::conversions as fn(&Plan) -> f64), ("all", Plan::total)]
     {

@@ -6,6 +6,7 @@ mod failure;
 mod find;
 mod input;
 mod inspect;
+mod interrupt;
 mod report;
 mod run;
 mod scan;
@@ -16,6 +17,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+
+use tombola::Isa;
 
 use failure::Failure;
 
@@ -29,7 +32,7 @@ use failure::Failure;
   2  the command line makes no sense
   3  a file cannot be read or written
   4  a file holds something else than it should
-  130  stopped by Ctrl-C, and saved"
+  130  stopped by Ctrl-C; what find did is saved"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -56,7 +59,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    // What the environment asks for is no fault of a file.
+    if let Err(error) = Isa::detect() {
+        return Failure::environment(Isa::VARIABLE, error).report();
+    }
+    let result = match command {
         Command::Convert(convert) => convert.run(),
         Command::Shrink(shrink) => shrink.run(),
         Command::Inspect(inspect) => inspect.run(),
@@ -79,8 +87,23 @@ fn completions(shell: Shell) -> Result<(), Failure> {
     print(&String::from_utf8_lossy(&script))
 }
 
-/// Prints to stdout, at once.
+/// Prints to stdout, at once. A reader that has seen enough is no failure, and no reason to leave work undone.
 fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::of_stdout)
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::io(format!("stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A name from a file, in which no character controls a terminal, breaks the line or turns its direction.
+fn plain(name: &str) -> String {
+    let turns = |letter: char| matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let escaped = |letter: char| match letter.is_control() || turns(letter) {
+        true => letter.escape_debug().to_string(),
+        false => letter.to_string(),
+    };
+    name.chars().map(escaped).collect()
 }

@@ -1,7 +1,6 @@
 //! `tombola run`
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,8 +10,8 @@ use ndarray::{Array2, s};
 use rayon::ThreadPoolBuilder;
 use tombola::io::{SampleReader, SampleWriter};
 
-use crate::Failure;
-use crate::input::{Input, spare};
+use crate::input::{Input, MAX_BATCH, spare};
+use crate::{Failure, interrupt};
 
 /// What takes less time needs no progress bar.
 const LONG: Duration = Duration::from_millis(500);
@@ -36,11 +35,11 @@ pub(crate) struct Run {
     #[arg(short, long, value_name = "OUTPUT.npy")]
     output: PathBuf,
     /// Samples at a time.
-    #[arg(long, value_name = "N", default_value = "512")]
-    batch: NonZeroUsize,
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH))]
+    batch: u32,
     /// Threads. The output does not depend on their number.
-    #[arg(long, value_name = "N", default_value = "1")]
-    threads: NonZeroUsize,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: u32,
 }
 
 impl Run {
@@ -51,33 +50,37 @@ impl Run {
             spare(&self.samples, &self.output)?;
         }
         let mlp = self.input.read()?.mlp;
-        let mut samples = match self.samples == stdio {
-            true => SampleReader::new(io::stdin(), "stdin")?,
-            false => SampleReader::open(&self.samples)?,
+        let (mut samples, name) = match self.samples == stdio {
+            true => (SampleReader::new(io::stdin(), "stdin")?, "stdin".to_owned()),
+            false => (SampleReader::open(&self.samples)?, self.samples.display().to_string()),
         };
         if samples.features() != mlp.inputs() {
             return Err(Failure::contents(format!(
-                "{}: expected samples of {} features, the inputs of {}, found {}",
-                self.samples.display(),
+                "{name}: expected samples of {} features, the inputs of {}, found {}",
                 mlp.inputs(),
                 self.input.input.display(),
                 samples.features()
             )));
         }
         let shape = [samples.samples(), mlp.outputs()];
+        // So that what is left unfinished is not left beside its place.
+        let stop = interrupt::watch()?;
         let mut outputs = match self.output == stdio {
             true => SampleWriter::new(io::stdout(), "stdout", shape)?,
             false => SampleWriter::create(&self.output, shape)?,
         };
 
-        let pool = ThreadPoolBuilder::new().num_threads(self.threads.get()).build();
+        let pool = ThreadPoolBuilder::new().num_threads(self.threads as usize).build();
         let pool = pool.map_err(|error| Failure::usage(format!("--threads: {error}")))?;
-        let batch = self.batch.get().min(samples.samples().max(1));
+        let batch = (self.batch as usize).min(samples.samples().max(1));
         let mut x = Array2::zeros((batch, mlp.inputs()));
         let mut y = Array2::zeros((batch, mlp.outputs()));
         let mut workspace = pool.install(|| mlp.parallel_workspace(batch));
         let bar = bar(samples.samples());
         loop {
+            if stop() {
+                return Err(Failure::interrupted("stopped; nothing is written"));
+            }
             let count = samples.read(x.view_mut())?;
             if count == 0 {
                 break;

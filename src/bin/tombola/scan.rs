@@ -9,7 +9,7 @@ use tombola::ticket::Sensitivity;
 use crate::find::DATA_SEED;
 use crate::input::Input;
 use crate::inspect::{table, trimmed};
-use crate::{Failure, print};
+use crate::{Failure, plain, print};
 
 /// Tell how much of each layer a trained model can do without.
 ///
@@ -40,7 +40,9 @@ pub(crate) struct Scan {
 
 impl Scan {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let Model { names, mlp } = self.input.read()?;
+        let model = self.input.read()?;
+        self.input.check_weights(&model, 32)?;
+        let Model { names, mlp } = model;
         let data = self.data.load(DATA_SEED)?;
         let scan = Sensitivity::scan(&DenseMlp::from(&mlp), data.validation.samples(), &self.sparsity)?;
         let suggested = scan.suggested(self.tolerance)?;
@@ -67,7 +69,7 @@ impl Scan {
         for ((name, pruned), suggested) in layers {
             let accuracies = pruned.iter().map(|pruned| format!("{:.2}", 100.0 * pruned.evaluation.accuracy));
             let suggested = format!("{:.0}%", 100.0 * suggested);
-            table.add_row([name.clone()].into_iter().chain(accuracies).chain([suggested]));
+            table.add_row([plain(name)].into_iter().chain(accuracies).chain([suggested]));
         }
         let unpruned = 100.0 * scan.unpruned.accuracy;
         print(&format!(

@@ -5,7 +5,7 @@ use tombola::io::Model;
 
 use crate::convert::Output;
 use crate::input::Input;
-use crate::{Failure, print};
+use crate::{Failure, plain, print};
 
 /// Remove the neurons of a model that do nothing.
 ///
@@ -32,7 +32,8 @@ impl Shrink {
             let [(out, inputs), (out_after, inputs_after)] = [before.shape(), after.shape()];
             let (kept, kept_after) = (before.kept(), after.kept());
             text += &format!(
-                "{name}: {out}×{inputs} → {out_after}×{inputs_after}, {kept} → {kept_after} weights\n"
+                "{}: {out}×{inputs} → {out_after}×{inputs_after}, {kept} → {kept_after} weights\n",
+                plain(name)
             );
         }
         print(&text)
