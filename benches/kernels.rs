@@ -1,4 +1,5 @@
-//! Each format on each instruction set of this machine, against its roof: GFLOP/s of kept work, one thread. A batch
+//! Each sparse format on each instruction set of this machine, against its roof: GFLOP/s of kept work, one thread, on random masks or
+//! those with the structure that the format needs. A batch
 //! comes and goes feature-major, with bias and ReLU, so this is a layer as inference runs it.
 
 use std::cell::Cell;
@@ -16,10 +17,12 @@ const TINY: [(usize, usize); 1] = [(50, 70)];
 const SPARSITIES: [f64; 4] = [0.8, 0.9, 0.95, 0.98];
 
 /// The formats, and the batches for which they may make sense: beyond, a sample takes as long as in the last.
-const FORMATS: [(&str, Format, &[usize]); 4] = [
+const FORMATS: [(&str, Format, &[usize]); 6] = [
     ("CSR", Format::Csr, &[1, 4]),
     ("SELL", Format::Sell, &[1, 4]),
     ("lookup", Format::Lookup, &[1, 4, 16]),
+    ("N:32", Format::Nm, &[1, 4, 16]),
+    ("16×1", Format::Block, &[1, 4, 16]),
     ("panel", Format::Panel, &[4, 16, 64, 128, 512]),
 ];
 
@@ -42,8 +45,8 @@ fn kernels(criterion: &mut Criterion) {
         println!("{isa}: load roof {load:.1} GFLOP/s, FMA roof {fma:.1} GFLOP/s");
         for &(out, inputs) in if is_test { &TINY[..] } else { &LAYERS } {
             for sparsity in SPARSITIES {
-                let mlp = layer((out, inputs), sparsity, isa);
                 for (name, format, batches) in FORMATS {
+                    let mlp = layer((out, inputs), sparsity, format, isa);
                     for &batch in batches {
                         // Plain Rust takes its time.
                         if out * inputs * batch > 1 << 31 && isa == Isa::portable() {
@@ -76,9 +79,15 @@ fn kernels(criterion: &mut Criterion) {
     }
 }
 
-fn layer(shape: (usize, usize), sparsity: f64, isa: Isa) -> SparseMlp {
+/// A layer whose mask has the structure that a format needs, if it needs one.
+fn layer(shape: (usize, usize), sparsity: f64, format: Format, isa: Isa) -> SparseMlp {
     let weight = Array2::from_shape_fn(shape, |(i, j)| ((31 * i + j) as f32).sin());
-    let mask = Mask::random(shape, sparsity, 1).expect("a sparsity of a layer");
+    let mask = match format {
+        Format::Nm => Mask::n_of_m(weight.view(), (32.0 * (1.0 - sparsity)).round() as usize, 32),
+        Format::Block => Mask::blocks(weight.view(), "16x1".parse().expect("a block"), sparsity),
+        _ => Mask::random(shape, sparsity, 1),
+    };
+    let mask = mask.expect("a sparsity of a layer");
     let csr = mask.apply(weight.view()).expect("the mask fits");
     let bias = Array1::from_elem(shape.0, 0.1);
     let layer = SparseLinear::with_isa(csr, Some(bias), Activation::Relu, isa);

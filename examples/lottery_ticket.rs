@@ -101,7 +101,7 @@ fn claim(optimizer: Optimizer) -> Result<(DenseMlp, Ticket)> {
     let data = Split::digits()?;
     let (training, validation, test) = (data.training.len(), data.validation.len(), data.test.len());
     println!("   {training} images for training, {validation} for validation, {test} for the test");
-    println!("   (training 110 small networks; this takes a minute)\n");
+    println!("   (training 110 small networks; this takes less than a minute)\n");
     let trials = std::thread::scope(|scope| {
         let workers: Vec<_> = (1..=SEEDS)
             .map(|seed| {

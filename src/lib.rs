@@ -25,10 +25,10 @@
 //! | [`measure`] | timings side by side, and the roofs above them |
 //! | [`plan`] | which format and kernel a layer gets, or the dense product where sparse would lose |
 //! | [`sparse`] | [`SparseLinear`], [`SparseMlp`], [`Workspace`]: inference |
-//! | [`dense`] | [`DenseMlp`](dense::DenseMlp) on faer: the baseline, and training, dense or on kept weights (feature `dense`) |
+//! | [`dense`] | `DenseMlp` on faer: the baseline, and training, dense or on kept weights (feature `dense`) |
 //! | [`data`] | data sets (feature `search`) |
 //! | [`ticket`] | the search: one-shot, iterative, rewinding, controls; pruning before and during training (feature `search`) |
-//! | [`io`] | sparse models in files, and data sets by name (feature `io`) |
+//! | [`io`] | sparse models in files (feature `io`), and data sets by name (with `search`, too) |
 //! | [`experiment`] | searches in folders: recorded, resumable, merged into a report (feature `experiment`) |
 //! | [`compare`] | a network on this machine, dense and in every sparse way (feature `dense`) |
 //!
@@ -50,9 +50,17 @@
 //!
 //! # Features
 //!
-//! `dense`, `search`, `io` and `rayon` are on by default. A program that only runs tickets says
-//! `default-features = false` and links sprs and the kernels, no faer. `numpy` reads numpy's and scipy's files, too,
-//! `experiment` adds searches in folders, `plot` the charts of their reports, and `cli` builds the `tombola` program.
+//! `dense`, `search`, `io` and `rayon` are on by default. A program that only runs tickets says `default-features = false,
+//! features = ["io"]` and links sprs and the kernels, no faer; without `io` it builds its layers itself. `numpy` reads numpy's and
+//! scipy's files, too, `experiment` adds searches in folders, `plot` the charts of their reports, and `cli` builds the `tombola` program.
+// Where a feature is off, the table's links to its modules lead to the features.
+#![doc = ""]
+#![cfg_attr(not(feature = "dense"), doc = "[`compare`]: #features")]
+#![cfg_attr(not(feature = "dense"), doc = "[`dense`]: #features")]
+#![cfg_attr(not(feature = "search"), doc = "[`data`]: #features")]
+#![cfg_attr(not(feature = "search"), doc = "[`ticket`]: #features")]
+#![cfg_attr(not(feature = "io"), doc = "[`io`]: #features")]
+#![cfg_attr(not(feature = "experiment"), doc = "[`experiment`]: #features")]
 #![deny(unreachable_pub)]
 
 mod activation;

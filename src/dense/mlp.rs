@@ -330,7 +330,7 @@ impl DenseMlp {
         Ok(Evaluation::of_logits(outputs.view(), samples.labels))
     }
 
-    /// Adds normal noise of the given standard `deviation` to every weight and bias: the lecture's stand-in for
+    /// Adds normal noise of the given standard `deviation` to every weight and bias: a stand-in for
     /// training.
     ///
     /// # Errors

@@ -77,13 +77,13 @@ impl Recipe {
         }
     }
 
-    /// The same on the digits that are in the crate: minutes.
+    /// The same on the digits that are in the crate, with fewer iterations and rounds: seconds.
     pub fn digits() -> Self {
         let (iterations, evaluate_every) = (1_500, 50);
         Self { data: "digits".into(), iterations, evaluate_every, rounds: 12, ..Self::lenet_mnist() }
     }
 
-    /// The same on MNIST-1D (Greydanus & Kobak, ICML 2024).
+    /// The same on MNIST-1D (Greydanus & Kobak, ICML 2024), with fewer iterations and rounds.
     pub fn mnist1d() -> Self {
         let (iterations, evaluate_every) = (4_000, 100);
         Self { data: "mnist1d".into(), iterations, evaluate_every, rounds: 12, ..Self::lenet_mnist() }

@@ -117,10 +117,10 @@ impl Window {
     }
 }
 
-/// A sparse matrix in slots for in-register lookup: for each slot of a row 4 bytes for the value and 3 to 7 bits for the
+/// A sparse matrix in slots for in-register lookup: for each slot of a row 4 bytes for the value and 2 to 7 bits for the
 /// column, which with padding comes to 6 to 7 bytes per kept weight at 80%, 7 to 9 at 90% and 10 to 13 at 95%, on random
 /// masks of 300×784 and more with the windows that are fastest for a single sample on vectors of 16 lanes; with 8 lanes, whose windows
-/// are narrower, to 8, 10 and 13.
+/// are narrower, to 8, 10 and 14.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LookupMatrix {
     shape: (usize, usize),

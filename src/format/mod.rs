@@ -4,7 +4,7 @@
 //! | layout | for | bytes per kept weight |
 //! |---|---|---|
 //! | [`CsrMatrix`] | sums that are not finite, which kernels do again from it | 8, and 4 a row |
-//! | [`LookupMatrix`] | single samples and small batches | 6 to 8 at 80%, 10 to 13 at 95%, with padding |
+//! | [`LookupMatrix`] | single samples and small batches | 6 to 8 at 80%, 10 to 14 at 95%, with padding |
 //! | [`NmMatrix`] | the same, where every M columns of a row keep N | 4.25 for 2:4, up to 4.7 for others |
 //! | [`BlockMatrix`] | the same, where R neighbouring rows share their columns | 4.25 for 16 rows, 5 for 4 |
 //! | [`SellMatrix`] | the same, where few weights are left, or without AVX2 | 6, and padding: little where rows are about as long, or are many |

@@ -1,4 +1,4 @@
-//! Sparse models in files, and data sets by [name](Source).
+//! Sparse models in files, and data sets by name (`Source`, with feature `search`).
 //!
 //! [`Import`] reads the files in which a pruned network comes out of Python: F32, F16, BF16 or F64 weights with zeros or with
 //! masks. What kind of file it is, its first bytes say: safetensors, Matrix Market, or (feature `numpy`) numpy's `.npy` and

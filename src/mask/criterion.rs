@@ -20,7 +20,7 @@ pub enum Criterion {
     Magnitude(f64),
     /// The largest of all layers stay: [`Mask::magnitude_global`].
     Global(f64),
-    /// Each layer keeps what is above its [quantile](super::quantile), the rule of the lecture: [`Mask::above`].
+    /// Each layer keeps what is above its [quantile](super::quantile): [`Mask::above`].
     Quantile(f64),
     /// Each layer keeps `n` of every `m` weights along the inputs: [`Mask::n_of_m`].
     NOfM {

@@ -74,7 +74,7 @@ impl Mask {
     }
 
     /// Keeps the weights whose magnitude is strictly above `threshold`: with
-    /// [`quantile`]`(weight, sparsity)` as the threshold, the rule of the lecture.
+    /// [`quantile`]`(weight, sparsity)` as the threshold, the rule of the lecture that this crate grew from.
     ///
     /// How many that are depends on the ties at the threshold; the other criteria keep exact counts.
     ///
