@@ -89,6 +89,8 @@ impl<'a> Trial<'a> {
     pub fn start(folder: impl AsRef<Path>, recipe: Recipe, seed: u64, data: &'a Split) -> Result<Self> {
         recipe.check()?;
         let header = Header { version: Header::VERSION, seed, recipe };
+        // A network that cannot be made leaves no folder behind.
+        Design::new(&header, data).initial()?;
         let folder = Folder::create(folder.as_ref(), &header)?;
         let position = Position { runs: 0, lens: [0; 2], data: data.checksum(), training: None };
         folder.write_checkpoint(&position, None)?;

@@ -70,10 +70,10 @@ impl Output {
             let written = model.names.iter().map(|name| PathBuf::from(pattern.replace("{}", name)));
             written.into_iter().try_for_each(|written| input.spare(&written))?;
         }
-        match self.dense {
-            true => model.save_dense(&self.output)?,
-            false => model.save(&self.output)?,
-        }
-        Ok(())
+        let written = match self.dense {
+            true => model.save_dense(&self.output),
+            false => model.save(&self.output),
+        };
+        written.map_err(Failure::wish)
     }
 }

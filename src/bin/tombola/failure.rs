@@ -26,6 +26,14 @@ impl Failure {
         Self::usage(format!("{variable}: {}", Self::from(error).sentence))
     }
 
+    /// What a name or an option asks for is not to be had: the command line makes no sense, unless a file cannot be written.
+    pub(crate) fn wish(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Io => error.into(),
+            _ => Self::usage(Self::from(error).sentence),
+        }
+    }
+
     /// A file cannot be read or written.
     pub(crate) fn io(sentence: impl Into<String>) -> Self {
         Self { status: 3, sentence: sentence.into() }

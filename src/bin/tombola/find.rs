@@ -128,7 +128,7 @@ impl Find {
         let data = self.data.as_ref().unwrap_or(&recipe.data).parse::<Source>()?.load(DATA_SEED)?;
         let trial = match self.resume {
             true => Trial::resume(&self.out, &data)?,
-            false => Trial::start(&self.out, recipe, self.seed, &data)?,
+            false => Trial::start(&self.out, recipe, self.seed, &data).map_err(Failure::wish)?,
         };
         work(trial, &self.out)
     }
@@ -165,7 +165,8 @@ impl Changes {
         change!(checkpoint_every, method, pattern, scope, rate, output_rate, rounds, rewind);
         if let Some(controls) = &self.controls {
             let names = controls.split(',').filter(|name| !name.is_empty());
-            recipe.controls = names.map(str::parse::<Control>).collect::<Result<_, _>>()?;
+            recipe.controls =
+                names.map(str::parse::<Control>).collect::<Result<_, _>>().map_err(Failure::wish)?;
         }
         Ok(recipe)
     }

@@ -44,6 +44,12 @@ impl Scan {
         self.input.check_weights(&model, 32)?;
         let Model { names, mlp } = model;
         let data = self.data.load(DATA_SEED)?;
+        if data.features() != mlp.inputs() {
+            let (file, found) = (self.input.input.display(), data.features());
+            let sentence =
+                format!("{file}: expected {found} inputs, the features of the data, found {}", mlp.inputs());
+            return Err(Failure::contents(sentence));
+        }
         let scan = Sensitivity::scan(&DenseMlp::from(&mlp), data.validation.samples(), &self.sparsity)?;
         let suggested = scan.suggested(self.tolerance)?;
         let layers = names.iter().zip(&scan.layers).zip(&suggested);
