@@ -28,6 +28,7 @@ pub use criterion::Criterion;
 pub use magnitude::quantile;
 pub use pattern::Pattern;
 pub use ranking::Rankable;
+#[cfg(feature = "io")]
 pub(crate) use ranking::check_numbers;
 pub use structure::Structure;
 pub use structured::{Block, Norm, neurons};
