@@ -101,7 +101,8 @@ impl SparseLinear {
             }
             return;
         }
-        let threads = others.len() + 1;
+        // Half of more threads than there are bands may have none, and the other half all of them.
+        let threads = (others.len() + 1).min(bands.len());
         let middle = bands.start + bands.len() * (threads / 2) / threads;
         let (left, right) = output.split(matrix.rows_of(bands.start..middle).len(), tile.width);
         let (beside_left, rest) = others.split_at_mut(threads / 2 - 1);
