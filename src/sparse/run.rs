@@ -91,7 +91,11 @@ impl SparseMlp {
         workspace: &mut Workspace,
     ) {
         let batch = x.nrows();
-        while workspace.stretches.len() > 1 && x.nrows() > CHUNK {
+        // From the caller's activations to the caller's, however many samples.
+        if let [stretch] = &workspace.stretches[..] {
+            return self.run_stretch(stretch, x, y, &workspace.plan, &mut workspace.threads, batch);
+        }
+        while x.nrows() > CHUNK {
             let (chunk, x_rest) = x.split_at(Axis(0), CHUNK);
             let (y_chunk, y_rest) = y.split_at(Axis(0), CHUNK);
             self.run_chunk(chunk, y_chunk, workspace, batch);
@@ -111,8 +115,8 @@ impl SparseMlp {
         let samples = x.nrows();
         let (mut before, mut after) = (&mut before[..], &mut after[..]);
         let mut lies_by_features = false;
-        for &Stretch { layout, ref layers, by_features } in &*stretches {
-            let layers = layers.clone();
+        for stretch in &*stretches {
+            let layers = &stretch.layers;
             let x = if layers.start == 0 {
                 x
             } else {
@@ -123,22 +127,36 @@ impl SparseMlp {
                 y.view_mut()
             } else {
                 let out = self.layers()[layers.end - 1].shape().0;
-                matrix_mut(&mut after[..samples * out], samples, by_features)
+                matrix_mut(&mut after[..samples * out], samples, stretch.by_features)
             };
-            lies_by_features = by_features;
-            match layout {
-                Layout::Rows => self.run_rows(plan, layers, x, y, &mut threads[0], batch == 1),
-                Layout::Tiles => self.run_tiles(layers, x, y, threads, self.isa().widest_tile(batch)),
-                Layout::Batch => {
-                    #[cfg(feature = "dense")]
-                    {
-                        let count = threads.len();
-                        let buffers = threads[0].each_mut().map(|buffer| &mut buffer[..]);
-                        self.layers()[layers.start].forward_batch(x, y, buffers, count);
-                    }
+            lies_by_features = stretch.by_features;
+            self.run_stretch(stretch, x, y, plan, threads, batch);
+            std::mem::swap(&mut before, &mut after);
+        }
+    }
+
+    /// Some samples through a stretch of a plan, which is one for a batch of `batch` samples.
+    fn run_stretch(
+        &self,
+        Stretch { layout, layers, .. }: &Stretch,
+        x: ArrayView2<'_, f32>,
+        y: ArrayViewMut2<'_, f32>,
+        plan: &Plan,
+        threads: &mut [Buffers],
+        batch: usize,
+    ) {
+        let layers = layers.clone();
+        match layout {
+            Layout::Rows => self.run_rows(plan, layers, x, y, &mut threads[0], batch == 1),
+            Layout::Tiles => self.run_tiles(layers, x, y, threads, self.isa().widest_tile(batch)),
+            Layout::Batch => {
+                #[cfg(feature = "dense")]
+                {
+                    let count = threads.len();
+                    let buffers = threads[0].each_mut().map(|buffer| &mut buffer[..]);
+                    self.layers()[layers.start].forward_batch(x, y, buffers, count);
                 }
             }
-            std::mem::swap(&mut before, &mut after);
         }
     }
 
