@@ -131,7 +131,9 @@ struct Escaped<'a, 'b>(&'a mut fmt::Formatter<'b>);
 impl Write for Escaped<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.chars().try_for_each(|letter| match letter {
-            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => write!(self.0, "{}", letter.escape_debug()),
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                write!(self.0, "{}", letter.escape_unicode())
+            }
             _ if letter.is_control() => write!(self.0, "{}", letter.escape_debug()),
             _ => self.0.write_char(letter),
         })

@@ -114,6 +114,8 @@ fn what_fails_says_so_on_stderr() {
         assert_eq!(tombola(&["bench", "x", option, value]).status.code(), Some(2), "{option} {value}");
     }
     assert_eq!(tombola(&["run", "x", "y", "-o", "z", "--threads", "99999999"]).status.code(), Some(2));
+    let output = Command::new(program).args(["completions", "bash"]).env(Isa::VARIABLE, "mmx").output();
+    assert!(output.unwrap().status.success());
 }
 
 /// Of an empty matrix with a million rows and columns nothing is spread out.
@@ -123,7 +125,12 @@ fn weights_that_no_memory_holds_are_refused() {
     let path = folder.path().join("empty.mtx");
     fs::write(&path, "%%MatrixMarket matrix coordinate real general\n1048576 1048576 0\n").unwrap();
     let path = path.to_str().unwrap();
-    for arguments in [&["inspect", path][..], &["bench", path], &["convert", path, "--dense", "dense.npy"]] {
+    for arguments in [
+        &["inspect", path][..],
+        &["bench", path],
+        &["convert", path, "dense.npy"],
+        &["shrink", path, "--dense", "dense.safetensors"],
+    ] {
         let output = tombola(arguments);
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(4), "{text}");
@@ -158,7 +165,8 @@ fn several_files_are_written_or_none() {
     serialize_to_file(tensors("b\u{1b}[31m\n.weight"), None, path.as_ref()).unwrap();
     let text = String::from_utf8(tombola(&["convert", &path, &place("x.safetensors")]).stdout).unwrap();
     assert!(text.contains("\nb\\u{1b}[31m\\n: 3×4"), "{text}");
-    #[cfg(unix)]
+    // Not every system has such names.
+    #[cfg(target_os = "linux")]
     {
         use std::os::unix::ffi::OsStrExt;
         let one = place("one.safetensors");

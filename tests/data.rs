@@ -29,6 +29,11 @@ fn a_split_parts_and_the_training_samples_set_the_scale() {
     let sum: f64 = parts.iter().flat_map(|part| part.samples().x).map(|&pixel| f64::from(pixel)).sum();
     assert_eq!(sum, 561_718.0); // each image in one part
 
+    // Even where the mean is far larger than what is left.
+    let seconds = array![[1.7e9], [1.7e9 + 128.0], [1.7e9 + 256.0], [1.7e9 + 384.0], [1.7e9], [1.7e9]];
+    let split = Dataset::new(seconds, vec![0; 6]).unwrap().split(1, 1, 1).unwrap().standardise();
+    assert!(split.training.samples().x.sum().abs() < 1e-5);
+
     let split = Split::digits().unwrap();
     for column in split.training.samples().x.columns() {
         let count = column.len() as f64;
@@ -47,6 +52,9 @@ fn what_is_refused_is_named() {
         ("1,2,0\n1,NaN,1\n", "line 2, column 2"),
         ("1,2,0\n1,2,-1\n", "x.csv, line 2, column 3: expected a class"),
         ("1,2,0\n1,2,0.5\n", "line 2, column 3"),
+        ("1,2,0\r\n1,2,0\r\n1,oops,1\r\n", "x.csv, line 3, column 2"),
+        ("1,2,0\r\n\r\n\n1,oops,1", "x.csv, line 4, column 2"),
+        ("\"1\",2,0\n\"oops\",2,1", "x.csv, line 2, column 1"),
         ("1,2,0\n1,2\n", "x.csv: expected lines of the same count of numbers"),
         ("7\n", "at least one feature"),
         ("", "x.csv: x: expected at least one sample"),

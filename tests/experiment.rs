@@ -265,7 +265,7 @@ fn a_trial_that_diverges_fails_for_good() {
     assert!(error.contains("loss after iteration 1: expected finite numbers"), "{error}");
     let error = trial.step().unwrap_err().to_string();
     assert!(error.contains("resume it from its last checkpoint"), "{error}");
-    assert!(!trial.is_finished());
+    assert!(!trial.is_finished() && trial.checkpoint().is_err());
     drop(trial);
     let mut trial = Trial::resume(folder.path(), &data).unwrap();
     trial.step().unwrap();

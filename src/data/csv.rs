@@ -22,17 +22,26 @@ impl Dataset {
     /// # Errors
     /// When the source cannot be read, its lines differ in length, or a field is no number of its kind: the error
     /// names line and column.
-    pub fn from_csv(source: impl Read, name: &str) -> Result<Self> {
+    pub fn from_csv(mut source: impl Read, name: &str) -> Result<Self> {
         let operation = "Dataset::from_csv";
-        let (mut values, mut labels) = (Vec::new(), Vec::new());
-        let reader = ReaderBuilder::new().has_headers(false).from_reader(source);
+        let (mut values, mut labels, mut text) = (Vec::new(), Vec::new(), Vec::new());
+        source.read_to_end(&mut text).map_err(|error| {
+            Error::caused_by(ErrorKind::Io, operation, name, "lines of the same count of numbers", error)
+        })?;
+        // The reader counts a line when it comes to the next, and passes over empty ones.
+        let line = |start: u64| {
+            let (before, record) = text.split_at(text.len().min(start as usize));
+            let blank = record.iter().take_while(|byte| b"\r\n".contains(byte));
+            1 + before.iter().chain(blank).filter(|&&byte| byte == b'\n').count()
+        };
+        let reader = ReaderBuilder::new().has_headers(false).from_reader(&text[..]);
         for record in reader.into_records() {
             let record = record.map_err(|error| {
                 let kind = if error.is_io_error() { ErrorKind::Io } else { ErrorKind::Format };
                 Error::caused_by(kind, operation, name, "lines of the same count of numbers", error)
             })?;
-            let line = record.position().map_or(0, csv::Position::line);
             let fault = |column: usize, expected: &str| {
+                let line = line(record.position().map_or(0, csv::Position::byte));
                 let subject = format!("{name}, line {line}, column {}", column + 1);
                 Error::new(ErrorKind::Format, operation, subject, expected, format!("{:?}", &record[column]))
             };

@@ -26,10 +26,9 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// The multiplier of an iteration, counted from 0, of `total`. That of [`Step`](Self::Step) is never 0, however often it
-    /// came down.
+    /// The multiplier of an iteration, counted from 0, of `total`. It comes down to nearly nothing, but never is 0.
     pub fn factor(self, iteration: usize, total: usize) -> f32 {
-        match self {
+        let factor = match self {
             Self::Constant => 1.0,
             Self::WarmUp(iterations) => ((iteration as f32 + 1.0) / iterations.max(1) as f32).min(1.0),
             Self::Cosine => {
@@ -38,9 +37,10 @@ impl Schedule {
             }
             Self::Step { factor, every } => {
                 let times = i32::try_from(iteration / every.max(1)).unwrap_or(i32::MAX);
-                factor.powi(times).max(f32::MIN_POSITIVE)
+                factor.powi(times)
             }
-        }
+        };
+        factor.max(f32::MIN_POSITIVE)
     }
 }
 

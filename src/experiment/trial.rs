@@ -45,7 +45,7 @@ pub struct Trial<'a> {
     /// Trainings that are done.
     done: usize,
     training: Option<Training>,
-    /// Whether a step ended in an error, so that memory and files may tell different stories.
+    /// Whether a step ended in an error, so that what is in memory may be other than what is in files.
     failed: bool,
     records: Lines,
     rounds: Lines,
@@ -110,7 +110,7 @@ impl<'a> Trial<'a> {
                 "Trial::resume",
                 "data",
                 "the samples that the trial began with",
-                "others",
+                "others (or the same as another version reads them)",
             ));
         }
         Self::at(folder, header, data, position, parameters)
@@ -185,10 +185,23 @@ impl<'a> Trial<'a> {
     /// When a loss is no longer finite, a file cannot be written, the trial is finished, or a step before failed:
     /// [`resume`](Self::resume) then goes on from the last checkpoint.
     pub fn step(&mut self) -> Result<Step> {
-        if self.failed {
-            let expected = "one that has not failed (resume it from its last checkpoint)";
-            return Err(Error::value("Trial::step", "trial", expected, "one that has"));
+        self.check_sound("Trial::step")?;
+        let step = self.make_step();
+        self.failed = step.is_err() && !self.is_finished();
+        step
+    }
+
+    fn check_sound(&self, operation: &'static str) -> Result<()> {
+        match self.failed {
+            true => {
+                let expected = "one that has not failed (resume it from its last checkpoint)";
+                Err(Error::value(operation, "trial", expected, "one that has"))
+            }
+            false => Ok(()),
         }
+    }
+
+    fn make_step(&mut self) -> Result<Step> {
         let mut training = match self.training.take() {
             Some(training) => training,
             None => self.begin()?,
@@ -209,18 +222,16 @@ impl<'a> Trial<'a> {
                 self.checkpoint()?;
                 Ok(step)
             }
-            Err(error) => {
-                self.failed = true;
-                Err(error.within(run))
-            }
+            Err(error) => Err(error.within(run)),
         }
     }
 
     /// Writes down where the trial stands, so that it can go on from here.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// When a file cannot be written, or a step has failed.
     pub fn checkpoint(&self) -> Result<()> {
+        self.check_sound("Trial::checkpoint")?;
         let parameters = self.training.as_ref().map(|training| Parameters {
             network: training.trainer.network(),
             masks: training.masks.clone(),

@@ -128,7 +128,8 @@ impl Model {
             return fault("file", "a name in UTF-8, to have a layer's in it", &pattern);
         }
         if let Some(name) = self.names.iter().find(|name| name.contains(['/', '\\'])) {
-            return fault("layer", "a name that can be one of a file", name);
+            let expected = "a name that can be one of a file";
+            return Err(Error::new(ErrorKind::Structure, operation, "layer", expected, name));
         }
         let paths = self.names.iter().map(|name| PathBuf::from(pattern.replace("{}", name)));
         file::write_all(paths.zip(self.mlp.layers()), write)

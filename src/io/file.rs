@@ -4,7 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -17,17 +17,19 @@ pub(super) fn write(
     draft(path, contents).and_then(Draft::finish).map_err(|error| fault(path, error))
 }
 
-/// Writes some files, and moves them to their places only when the last of them is there.
+/// Writes some files beside their places, and moves them there only when the last of them is written.
 pub(super) fn write_all<T>(
     files: impl IntoIterator<Item = (PathBuf, T)>,
     contents: impl Fn(T, &mut BufWriter<&mut File>) -> io::Result<()>,
 ) -> Result<()> {
-    let draft = |(path, of): (PathBuf, T)| match draft(&path, |file| contents(of, file)) {
-        Ok(draft) => Ok((path, draft)),
-        Err(error) => Err(fault(&path, error)),
-    };
-    let drafts: Vec<(PathBuf, Draft)> = files.into_iter().map(draft).collect::<Result<_>>()?;
-    drafts.into_iter().try_for_each(|(path, draft)| draft.finish().map_err(|error| fault(&path, error)))
+    // Closed, as there may be more than can be open.
+    let written =
+        |(path, of): (PathBuf, T)| match draft(&path, |file| contents(of, file)).and_then(Draft::close) {
+            Ok(written) => Ok((path, written)),
+            Err(error) => Err(fault(&path, error)),
+        };
+    let written: Vec<(PathBuf, Written)> = files.into_iter().map(written).collect::<Result<_>>()?;
+    written.into_iter().try_for_each(|(path, written)| written.finish().map_err(|error| fault(&path, error)))
 }
 
 /// An error of writing a file.
@@ -94,12 +96,36 @@ impl Draft {
         Ok(Self { file: builder.tempfile_in(folder)?, place, permissions })
     }
 
+    /// Where it is being written.
+    #[cfg(feature = "numpy")]
+    pub(super) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     /// Moves it to its place.
     pub(super) fn finish(self) -> io::Result<()> {
+        self.close()?.finish()
+    }
+
+    /// Sees that all of it is on the disk.
+    fn close(self) -> io::Result<Written> {
         if let Some(permissions) = self.permissions {
             self.file.as_file().set_permissions(permissions)?;
         }
         self.file.as_file().sync_all()?;
+        Ok(Written { file: self.file.into_temp_path(), place: self.place })
+    }
+}
+
+/// A draft that is written, and closed.
+struct Written {
+    file: TempPath,
+    place: PathBuf,
+}
+
+impl Written {
+    /// Moves it to its place.
+    fn finish(self) -> io::Result<()> {
         self.file.persist(self.place)?;
         Ok(())
     }

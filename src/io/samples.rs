@@ -208,6 +208,15 @@ impl SampleWriter {
         Ok(Self { name, sink, shape, done: 0 })
     }
 
+    /// The file beside its place in which the samples are until it is [finished](Self::finish): a program that ends before without
+    /// dropping this leaves it behind. A stream has none.
+    pub fn draft(&self) -> Option<&Path> {
+        match self.sink.get_ref() {
+            Sink::File(draft) => Some(draft.path()),
+            Sink::Stream(_) => None,
+        }
+    }
+
     /// Writes the next samples, `[batch, features]`.
     ///
     /// # Errors

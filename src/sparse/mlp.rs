@@ -128,6 +128,7 @@ impl SparseMlp {
                 let expected = format!("one of this network, of {needed} floats");
                 return Err(Error::shape(operation, "workspace", expected, buffer.len()));
             }
+            workspace.ready = None;
             self.plan_into(x.nrows(), &mut workspace.plan);
             self.make_ready(x.nrows(), workspace);
             workspace.ready = ready;

@@ -23,7 +23,9 @@ impl Rows {
     pub(super) fn load(&self, x: ArrayView2<'_, f32>, rows: &mut [f32], isa: Isa) {
         let (batch, features) = x.dim();
         let mut rows = rows.chunks_exact_mut(self.stride.max(1)).map(|row| &mut row[..features]);
-        if batch > 1 && let Some(x) = x.reversed_axes().to_slice() {
+        if batch > 1
+            && let Some(x) = x.reversed_axes().to_slice()
+        {
             for samples in self.groups() {
                 let x = x.chunks_exact(batch).map(|x| &x[samples.clone()]);
                 match samples.len() {
@@ -48,7 +50,9 @@ impl Rows {
     pub(super) fn store(&self, rows: &[f32], mut y: ArrayViewMut2<'_, f32>, isa: Isa) {
         let (batch, features) = y.dim();
         let mut rows = rows.chunks_exact(self.stride.max(1)).map(|row| &row[..features]);
-        if batch > 1 && let Some(y) = y.view_mut().reversed_axes().into_slice() {
+        if batch > 1
+            && let Some(y) = y.view_mut().reversed_axes().into_slice()
+        {
             for samples in self.groups() {
                 let y = y.chunks_exact_mut(batch).map(|y| &mut y[samples.clone()]);
                 match samples.len() {

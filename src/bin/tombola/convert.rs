@@ -43,9 +43,6 @@ pub(crate) struct Output {
 impl Convert {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let model = self.input.read()?;
-        if self.output.dense {
-            self.input.check_weights(&model, 32)?;
-        }
         self.output.write(&self.input, &model)?;
         let mut text = String::new();
         for (name, layer) in model.names.iter().zip(model.mlp.layers()) {
@@ -64,6 +61,9 @@ impl Convert {
 impl Output {
     /// Writes what was made of an input, and not over it.
     pub(crate) fn write(&self, input: &Input, model: &Model) -> Result<(), Failure> {
+        if self.dense || self.output.extension().is_some_and(|extension| extension == "npy") {
+            input.check_weights(model, 32)?;
+        }
         input.spare(&self.output)?;
         // With the layers' names in its place, it may be several files.
         if let Some(pattern) = self.output.to_str() {

@@ -26,11 +26,13 @@ impl Failure {
         Self::usage(format!("{variable}: {}", Self::from(error).sentence))
     }
 
-    /// What a name or an option asks for is not to be had: the command line makes no sense, unless a file cannot be written.
+    /// What a name or an option asks for is not to be had: the command line makes no sense, unless it is a file that is the reason.
     pub(crate) fn wish(error: Error) -> Self {
         match error.kind() {
-            ErrorKind::Io => error.into(),
-            _ => Self::usage(Self::from(error).sentence),
+            ErrorKind::Value | ErrorKind::Shape | ErrorKind::Unsupported => {
+                Self::usage(Self::from(error).sentence)
+            }
+            _ => error.into(),
         }
     }
 

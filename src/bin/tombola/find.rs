@@ -128,7 +128,12 @@ impl Find {
         let data = self.data.as_ref().unwrap_or(&recipe.data).parse::<Source>()?.load(DATA_SEED)?;
         let trial = match self.resume {
             true => Trial::resume(&self.out, &data)?,
-            false => Trial::start(&self.out, recipe, self.seed, &data).map_err(Failure::wish)?,
+            false => {
+                Trial::start(&self.out, recipe, self.seed, &data).map_err(|error| match self.recipe {
+                    Some(_) => error.into(),
+                    None => Failure::wish(error),
+                })?
+            }
         };
         work(trial, &self.out)
     }

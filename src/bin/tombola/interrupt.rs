@@ -1,5 +1,8 @@
 //! Ctrl-C, and the signals that ask a program to end.
 
+use std::fs;
+use std::path::PathBuf;
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,11 +12,34 @@ use crate::Failure;
 pub(crate) fn watch() -> Result<impl Fn() -> bool, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let wanted = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
+    handle(move || {
         if wanted.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+            process::exit(130);
         }
-    })
-    .map_err(|error| Failure::io(format!("signals: {error}")))?;
+    })?;
     Ok(move || stop.load(Ordering::Relaxed))
+}
+
+/// From now on, who wants the program to stop finds it gone, and this file, too.
+pub(crate) fn leave_behind_no(draft: PathBuf) -> Result<(), Failure> {
+    handle(move || {
+        // There is nobody left to tell if it cannot be removed.
+        let _ = fs::remove_file(&draft);
+        eprintln!("tombola: stopped; nothing is written");
+        process::exit(130);
+    })
+}
+
+fn handle(handler: impl FnMut() + Send + 'static) -> Result<(), Failure> {
+    if outlives_its_terminal() {
+        return Ok(());
+    }
+    ctrlc::set_handler(handler).map_err(|error| Failure::io(format!("signals: {error}")))
+}
+
+/// Whether SIGHUP, the first of the signals, is ignored, as nohup has it: a handler would be one for that, too. Only Linux tells.
+fn outlives_its_terminal() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
 }

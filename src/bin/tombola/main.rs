@@ -60,8 +60,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let command = Arguments::parse().command;
-    // What the environment asks for is no fault of a file.
-    if let Err(error) = Isa::detect() {
+    // What the environment asks for is no fault of a file; and of no matter where nothing is computed.
+    let computes = !matches!(command, Command::Report(_) | Command::Completions { .. });
+    if let (true, Err(error)) = (computes, Isa::detect()) {
         return Failure::environment(Isa::VARIABLE, error).report();
     }
     let result = match command {
@@ -100,7 +101,10 @@ fn print(text: &str) -> Result<(), Failure> {
 
 /// A name from a file, in which no character controls a terminal, breaks the line or turns its direction.
 fn plain(name: &str) -> String {
-    let turns = |letter: char| matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let marks = ['\u{61c}', '\u{200e}', '\u{200f}'];
+    let turns = |letter: char| {
+        matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') || marks.contains(&letter)
+    };
     let escaped = |letter: char| match letter.is_control() || turns(letter) {
         true => letter.escape_debug().to_string(),
         false => letter.to_string(),

@@ -63,12 +63,13 @@ impl Run {
             )));
         }
         let shape = [samples.samples(), mlp.outputs()];
-        // So that what is left unfinished is not left beside its place.
-        let stop = interrupt::watch()?;
         let mut outputs = match self.output == stdio {
             true => SampleWriter::new(io::stdout(), "stdout", shape)?,
             false => SampleWriter::create(&self.output, shape)?,
         };
+        if let Some(draft) = outputs.draft() {
+            interrupt::leave_behind_no(draft.to_owned())?;
+        }
 
         let pool = ThreadPoolBuilder::new().num_threads(self.threads as usize).build();
         let pool = pool.map_err(|error| Failure::usage(format!("--threads: {error}")))?;
@@ -78,9 +79,6 @@ impl Run {
         let mut workspace = pool.install(|| mlp.parallel_workspace(batch));
         let bar = bar(samples.samples());
         loop {
-            if stop() {
-                return Err(Failure::interrupted("stopped; nothing is written"));
-            }
             let count = samples.read(x.view_mut())?;
             if count == 0 {
                 break;
