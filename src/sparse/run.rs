@@ -160,10 +160,9 @@ impl SparseMlp {
         }
     }
 
-    // Not inlined, as the next one: what they prepare would be prepared for every layout, which takes as long as a small layer.
-
     /// A larger batch, in tiles. Threads share its samples out as long as that gives each a tile, and then the rows of
     /// those layers that have many. The whole batch has a `widest` tile of so many vectors.
+    // What it prepares would be prepared for every layout, which takes as long as a small layer.
     #[inline(never)]
     fn run_tiles(
         &self,
@@ -222,6 +221,7 @@ impl SparseMlp {
     }
 
     /// A small batch, or a `single` sample, with the features of a sample side by side.
+    // As above.
     #[inline(never)]
     fn run_rows(
         &self,
