@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::array::{Array, Data};
 use super::names::join;
-use super::{FORMAT, Model, VERSION, checkpoint, file, market};
+use super::{FORMAT, Model, VERSION, checkpoint, file, market, most_weights};
 #[cfg(feature = "numpy")]
 use super::{numpy, scipy};
 use crate::{Error, ErrorKind, Result, SparseLinear, SparseMlp};
 
 /// How the weights of a layer are written.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Form {
     Sparse,
     Dense,
@@ -46,8 +46,8 @@ impl Model {
     /// file that it leads to is written; and a file that was there leaves its permissions to the new one.
     ///
     /// # Errors
-    /// When the extension is none of these, two layers have one name, several would be written to one file, or a file cannot be written: a pipe or
-    /// a device, say, is none.
+    /// When the extension is none of these, two layers have one name, several would be written to one file, zeros would take
+    /// [too much room](Self::check_weights), or a file cannot be written: a pipe or a device, say, is none.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.write(path.as_ref(), "Model::save", Form::Sparse)
     }
@@ -68,7 +68,29 @@ impl Model {
         self.write(path.as_ref(), "Model::save_dense", Form::Dense)
     }
 
+    /// Refuses a model of which a layer has very many weights for those that it keeps, where each would take so many bits: 16 KB of
+    /// them for each that is kept, and 64 MB for any, are not too many. In a file an empty matrix of any size takes a few bytes.
+    ///
+    /// # Errors
+    /// When there is such a layer.
+    pub fn check_weights(&self, bits: usize) -> Result<()> {
+        for (name, layer) in self.names.iter().zip(self.mlp.layers()) {
+            let ((out, inputs), kept) = (layer.shape(), layer.kept());
+            let most = most_weights(kept, bits);
+            if out.saturating_mul(inputs) > most {
+                let subject = format!("layer `{name}`");
+                let expected = format!("at most {most} weights for the {kept} that it keeps");
+                let (kind, operation) = (ErrorKind::Structure, "Model::check_weights");
+                return Err(Error::new(kind, operation, subject, expected, format!("{out}×{inputs}")));
+            }
+        }
+        Ok(())
+    }
+
     fn write(&self, path: &Path, operation: &'static str, form: Form) -> Result<()> {
+        if form == Form::Dense || path.extension().is_some_and(|extension| extension == "npy") {
+            self.check_weights(u32::BITS as usize)?;
+        }
         let (names, layers) = (&self.names, self.mlp.layers());
         if names.len() != layers.len() || (1..names.len()).any(|index| names[..index].contains(&names[index]))
         {

@@ -23,8 +23,8 @@ const HOPELESS: f64 = 6.0;
 impl Plan {
     /// The plan that runs a batch of `batch` samples fastest on this machine, on one thread. Each layer is timed in each
     /// format that the cost model gives a chance, and then the whole network by the best plan of these times, by the cost
-    /// model's, and with all layers in one format, as far as the cost model gives these a chance. That is some 50 passes or more, and packs the weights in those formats.
-    /// [`SparseMlp::with_plan`] puts the plan to use.
+    /// model's, and with all layers in one format, as far as the cost model gives these a chance. That is some 50 passes or more,
+    /// and packs the weights in those formats. [`SparseMlp::with_plan`] puts the plan to use.
     pub fn measured(mlp: &SparseMlp, batch: usize) -> Self {
         // A longer batch is more of the same.
         let samples = batch.clamp(1, CHUNK);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tombola::compare::{Comparison, Way};
 use tombola::measure::duration;
 
-use crate::input::{Input, MAX_BATCH};
+use crate::input::{Input, batch_size};
 use crate::inspect::{table, trimmed};
 use crate::{Failure, print};
 
@@ -26,7 +26,7 @@ pub(crate) struct Bench {
     #[command(flatten)]
     input: Input,
     /// The batch sizes.
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 64, 512], value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH))]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 64, 512], value_parser = batch_size())]
     batch: Vec<u32>,
     /// Rounds, in each of which every way is timed once.
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
@@ -41,9 +41,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let model = self.input.read()?;
-        self.input.check_weights(&model, 32)?;
-        let mlp = model.mlp;
+        let mlp = self.input.read_whole(32)?.mlp;
         if cfg!(debug_assertions) {
             eprintln!(
                 "tombola: a build without optimisation: these times mean nothing (cargo build --release)"

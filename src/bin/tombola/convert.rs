@@ -61,9 +61,6 @@ impl Convert {
 impl Output {
     /// Writes what was made of an input, and not over it.
     pub(crate) fn write(&self, input: &Input, model: &Model) -> Result<(), Failure> {
-        if self.dense || self.output.extension().is_some_and(|extension| extension == "npy") {
-            input.check_weights(model, 32)?;
-        }
         input.spare(&self.output)?;
         // With the layers' names in its place, it may be several files.
         if let Some(pattern) = self.output.to_str() {

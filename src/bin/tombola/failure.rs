@@ -1,5 +1,6 @@
 //! How the program ends when it does not end well.
 
+use std::fmt;
 use std::process::ExitCode;
 
 use tombola::{Error, ErrorKind};
@@ -21,9 +22,9 @@ impl Failure {
         Self { status: 2, sentence: sentence.into() }
     }
 
-    /// A variable of the environment makes no sense.
-    pub(crate) fn environment(variable: &str, error: Error) -> Self {
-        Self::usage(format!("{variable}: {}", Self::from(error).sentence))
+    /// The same, with what it is about.
+    pub(crate) fn about(self, subject: impl fmt::Display) -> Self {
+        Self { sentence: format!("{subject}: {}", self.sentence), ..self }
     }
 
     /// What a name or an option asks for is not to be had: the command line makes no sense, unless it is a file that is the reason.

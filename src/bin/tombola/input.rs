@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::RangedI64ValueParser;
 use tombola::Activation;
 use tombola::io::{Import, Model};
 use tombola::mask::Criterion;
 
-use crate::{Failure, plain};
+use crate::Failure;
 
-/// The largest batch that a command takes.
-pub(crate) const MAX_BATCH: i64 = 1 << 20;
+/// The batch sizes that a command takes: a million samples, about, and no more.
+pub(crate) fn batch_size() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(1..=1 << 20)
+}
 
 #[derive(Args)]
 pub(crate) struct Input {
@@ -20,9 +23,9 @@ pub(crate) struct Input {
     /// Masks of 0 and 1, named like the weights, with or without `_mask`.
     #[arg(long, value_name = "FILE")]
     masks: Option<PathBuf>,
-    /// Prune what the masks leave: magnitude:0.8 (each layer), global:0.8 (all together), quantile:0.8 (what is not above the 0.8 quantile), 2:4 (any N:M),
-    /// block:16x1:0.8 and global-block:16x1:0.8 (ROWSxCOLUMNS; block:16x1:l1:0.8 and block:16x1:max:0.8 for another norm than l2), fan-in:0.8 or
-    /// neurons:0.5.
+    /// Prune what the masks leave: magnitude:0.8 (each layer), global:0.8 (all together), quantile:0.8 (what is not above the 0.8
+    /// quantile), 2:4 (any N:M), block:16x1:0.8 and global-block:16x1:0.8 (ROWSxCOLUMNS; block:16x1:l1:0.8 and block:16x1:max:0.8 for
+    /// another norm than l2), fan-in:0.8 or neurons:0.5.
     #[arg(long, value_name = "CRITERION")]
     prune: Option<Criterion>,
     /// The layers to take, first to last, and no others.
@@ -45,21 +48,11 @@ impl Input {
         Ok(import.read(&self.input)?)
     }
 
-    /// Refuses a model whose layers have very many weights for what they keep, where each would take so many bits: for each kept one
-    /// 16 KB, and 64 MB for any.
-    pub(crate) fn check_weights(&self, model: &Model, bits: usize) -> Result<(), Failure> {
-        for (name, layer) in model.names.iter().zip(model.mlp.layers()) {
-            let ((out, inputs), kept) = (layer.shape(), layer.kept());
-            let most = (kept.saturating_mul(16 << 10).saturating_add(64 << 20)).saturating_mul(8) / bits;
-            if out.saturating_mul(inputs) > most {
-                let (file, name) = (self.input.display(), plain(name));
-                let sentence = format!(
-                    "{file}: layer `{name}`: expected at most {most} weights for the {kept} that it keeps, found {out}×{inputs}"
-                );
-                return Err(Failure::contents(sentence));
-            }
-        }
-        Ok(())
+    /// [`read`](Self::read), of what is to be spread out, pruned weights and all, to so many bits for each.
+    pub(crate) fn read_whole(&self, bits: usize) -> Result<Model, Failure> {
+        let model = self.read()?;
+        model.check_weights(bits).map_err(|error| Failure::from(error).about(self.input.display()))?;
+        Ok(model)
     }
 
     /// Refuses to write to a file that is read.

@@ -8,7 +8,7 @@ use tombola::measure::duration;
 use tombola::plan::{Format, Plan};
 use tombola::sparse::LayerStatistics;
 
-use crate::input::{Input, MAX_BATCH};
+use crate::input::{Input, batch_size};
 use crate::{Failure, plain, print};
 
 /// Say what a model holds, layer by layer, and what would run it.
@@ -25,7 +25,7 @@ pub(crate) struct Inspect {
     #[command(flatten)]
     input: Input,
     /// The batch sizes to plan for.
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 64, 512], value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH))]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 64, 512], value_parser = batch_size())]
     batch: Vec<u32>,
     /// Print JSON.
     #[arg(long)]
@@ -34,8 +34,7 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let model = self.input.read()?;
-        self.input.check_weights(&model, 1)?;
+        let model = self.input.read_whole(1)?;
         let plans: Vec<Plan> = self.batch.iter().map(|&batch| model.mlp.plan(batch as usize)).collect();
         let layers = model.mlp.statistics();
         if self.json {

@@ -20,8 +20,8 @@ pub(crate) fn watch() -> Result<impl Fn() -> bool, Failure> {
     Ok(move || stop.load(Ordering::Relaxed))
 }
 
-/// From now on, who wants the program to stop finds it gone, and this file, too.
-pub(crate) fn leave_behind_no(draft: PathBuf) -> Result<(), Failure> {
+/// From now on, ends the program when the user wants it to stop, and removes this file, which is not finished.
+pub(crate) fn remove_when_stopped(draft: PathBuf) -> Result<(), Failure> {
     handle(move || {
         // There is nobody left to tell if it cannot be removed.
         let _ = fs::remove_file(&draft);

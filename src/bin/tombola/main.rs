@@ -17,7 +17,6 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-
 use tombola::Isa;
 
 use failure::Failure;
@@ -63,7 +62,7 @@ fn main() -> ExitCode {
     // What the environment asks for is no fault of a file; and of no matter where nothing is computed.
     let computes = !matches!(command, Command::Report(_) | Command::Completions { .. });
     if let (true, Err(error)) = (computes, Isa::detect()) {
-        return Failure::environment(Isa::VARIABLE, error).report();
+        return Failure::wish(error).about(Isa::VARIABLE).report();
     }
     let result = match command {
         Command::Convert(convert) => convert.run(),

@@ -10,7 +10,7 @@ use ndarray::{Array2, s};
 use rayon::ThreadPoolBuilder;
 use tombola::io::{SampleReader, SampleWriter};
 
-use crate::input::{Input, MAX_BATCH, spare};
+use crate::input::{Input, batch_size, spare};
 use crate::{Failure, interrupt};
 
 /// What takes less time needs no progress bar.
@@ -35,7 +35,7 @@ pub(crate) struct Run {
     #[arg(short, long, value_name = "OUTPUT.npy")]
     output: PathBuf,
     /// Samples at a time.
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH))]
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = batch_size())]
     batch: u32,
     /// Threads. The output does not depend on their number.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -68,7 +68,7 @@ impl Run {
             false => SampleWriter::create(&self.output, shape)?,
         };
         if let Some(draft) = outputs.draft() {
-            interrupt::leave_behind_no(draft.to_owned())?;
+            interrupt::remove_when_stopped(draft.to_owned())?;
         }
 
         let pool = ThreadPoolBuilder::new().num_threads(self.threads as usize).build();

@@ -40,9 +40,7 @@ pub(crate) struct Scan {
 
 impl Scan {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let model = self.input.read()?;
-        self.input.check_weights(&model, 32)?;
-        let Model { names, mlp } = model;
+        let Model { names, mlp } = self.input.read_whole(32)?;
         let data = self.data.load(DATA_SEED)?;
         if data.features() != mlp.inputs() {
             let (file, found) = (self.input.input.display(), data.features());
