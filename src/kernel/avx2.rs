@@ -275,11 +275,20 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn gather<C: Column>(memory: &[f32], columns: &[C], at: usize) -> Self {
+    unsafe fn gather<C: Column, const AT_ONCE: bool>(memory: &[f32], columns: &[C], at: usize) -> Self {
         // Lane by lane: half of what the instruction takes on AMD's Zen 3, and Intel's cores up to Ice Lake have had to slow
         // theirs down.
         // SAFETY: the caller promises that the columns lie in `columns`, and what they number in `memory`.
         unsafe {
+            if AT_ONCE {
+                let columns = columns.as_ptr().add(at);
+                let columns = if C::NARROW {
+                    _mm256_cvtepu16_epi32(_mm_loadu_si128(columns.cast()))
+                } else {
+                    _mm256_loadu_si256(columns.cast())
+                };
+                return Self(_mm256_i32gather_ps::<{ size_of::<f32>() as i32 }>(memory.as_ptr(), columns));
+            }
             let [a, b, c, d] = C::four::<Self>(columns, at);
             let [e, f, g, h] = C::four::<Self>(columns, at + 4);
             let float = |place: usize| *memory.get_unchecked(unscaled(place));

@@ -316,9 +316,18 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn gather<C: Column>(memory: &[f32], columns: &[C], at: usize) -> Self {
+    unsafe fn gather<C: Column, const AT_ONCE: bool>(memory: &[f32], columns: &[C], at: usize) -> Self {
         // SAFETY: the caller promises that the columns lie in `columns`, and what they number in `memory`.
         unsafe {
+            if AT_ONCE {
+                let columns = columns.as_ptr().add(at);
+                let columns = if C::NARROW {
+                    _mm512_cvtepu16_epi32(_mm256_loadu_si256(columns.cast()))
+                } else {
+                    _mm512_loadu_si512(columns.cast())
+                };
+                return Self(_mm512_i32gather_ps::<{ size_of::<f32>() as i32 }>(columns, memory.as_ptr()));
+            }
             let low = _mm512_castps_pd(_mm512_castps256_ps512(gather_half(memory, columns, at)));
             let high = _mm256_castps_pd(gather_half(memory, columns, at + LANES / 2));
             Self(_mm512_castpd_ps(_mm512_insertf64x4::<1>(low, high)))

@@ -187,6 +187,11 @@ impl Isa {
         }
     }
 
+    /// Whether a gather takes less by the CPU's instruction than lane by lane.
+    pub(crate) fn gathers_at_once(self) -> bool {
+        self != Self::portable() && !is_amd() && has_avx_vnni()
+    }
+
     /// Whether this is AVX-512 of an AMD CPU: what it takes differs from Intel's by more than a factor.
     pub(crate) fn is_amd_avx512(self) -> bool {
         self.lanes() == MAX_LANES && is_amd()

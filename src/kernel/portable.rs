@@ -149,7 +149,7 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn gather<C: Column>(memory: &[f32], columns: &[C], at: usize) -> Self {
+    unsafe fn gather<C: Column, const AT_ONCE: bool>(memory: &[f32], columns: &[C], at: usize) -> Self {
         let columns = &columns[at..at + LANES];
         Self(std::array::from_fn(|lane| memory[columns[lane].place()]))
     }

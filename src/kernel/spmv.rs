@@ -28,6 +28,8 @@ pub(crate) struct RowLayer<'a> {
     /// `[samples, y_stride]`.
     pub(crate) y: &'a mut [f32],
     pub(crate) y_stride: usize,
+    /// Whether activations are gathered by the CPU's instruction, rather than lane by lane.
+    pub(crate) gather_at_once: bool,
 }
 
 impl RowLayer<'_> {
@@ -67,7 +69,7 @@ impl RowLayer<'_> {
             if complete && sums.all_finite() {
                 let sums = sums.add(match rows {
                     Rows::From(row) => V::load(bias, row),
-                    Rows::Of(rows) => V::gather(bias, rows, 0),
+                    Rows::Of(rows) => V::gather::<_, false>(bias, rows, 0),
                 });
                 let values = match activation {
                     Activation::Relu => sums.relu(),

@@ -195,6 +195,7 @@ mod tests {
                             x: &x,
                             x_stride,
                             y: &mut y,
+                            gather_at_once: false,
                             y_stride: rows,
                         };
                         isa.run(Spmv { matrix: &matrix, layer });

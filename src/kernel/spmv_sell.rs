@@ -14,9 +14,12 @@ impl Task for Spmv<'_, SellMatrix> {
         // SAFETY: the caller promises the instruction set; the slices have just been measured, and the matrix is packed for
         // the registers of `V`.
         unsafe {
-            match self.matrix.columns() {
-                Columns::Narrow(columns) => self.samples::<V, u16>(columns),
-                Columns::Wide(columns) => self.samples::<V, u32>(columns),
+            // The instruction takes a column for a number with a sign.
+            match (self.matrix.columns(), self.layer.gather_at_once && columns <= 1 << 31) {
+                (Columns::Narrow(columns), true) => self.samples::<V, u16, true>(columns),
+                (Columns::Narrow(columns), false) => self.samples::<V, u16, false>(columns),
+                (Columns::Wide(columns), true) => self.samples::<V, u32, true>(columns),
+                (Columns::Wide(columns), false) => self.samples::<V, u32, false>(columns),
             }
         }
     }
@@ -26,16 +29,16 @@ impl Spmv<'_, SellMatrix> {
     /// All chunks, for as many samples as there are.
     ///
     /// # Safety
-    /// The CPU has the instruction set of `V`, `columns` are the matrix's, and what `run` asserts holds.
+    /// The CPU has the instruction set of `V`, `columns` are the matrix's, at once below 2³¹, and what `run` asserts holds.
     #[inline(always)]
-    unsafe fn samples<V: Vector, C: Column>(&mut self, columns: &[C]) {
+    unsafe fn samples<V: Vector, C: Column, const AT_ONCE: bool>(&mut self, columns: &[C]) {
         // SAFETY: the caller's promises.
         unsafe {
             match self.layer.samples {
-                1 => self.chunks::<V, C, 1>(columns),
-                2 => self.chunks::<V, C, 2>(columns),
-                3 => self.chunks::<V, C, 3>(columns),
-                4 => self.chunks::<V, C, 4>(columns),
+                1 => self.chunks::<V, C, 1, AT_ONCE>(columns),
+                2 => self.chunks::<V, C, 2, AT_ONCE>(columns),
+                3 => self.chunks::<V, C, 3, AT_ONCE>(columns),
+                4 => self.chunks::<V, C, 4, AT_ONCE>(columns),
                 samples => unreachable!("{samples} samples do not share their columns"),
             }
         }
@@ -46,7 +49,7 @@ impl Spmv<'_, SellMatrix> {
     /// # Safety
     /// As [`samples`](Self::samples), and there are `B` of them.
     #[inline(always)]
-    unsafe fn chunks<V: Vector, C: Column, const B: usize>(&mut self, columns: &[C]) {
+    unsafe fn chunks<V: Vector, C: Column, const B: usize, const AT_ONCE: bool>(&mut self, columns: &[C]) {
         let (values, x, x_stride) = (self.matrix.values(), self.layer.x, self.layer.x_stride);
         for (slots, rows) in self.matrix.starts().windows(2).zip(self.matrix.rows().vectors()) {
             // SAFETY: for the whole body: `SellMatrix` has for each slot a vector of columns below `in` and a vector of values,
@@ -58,7 +61,7 @@ impl Spmv<'_, SellMatrix> {
                     let weights = V::load(values, at);
                     for (sample, sum) in sums.iter_mut().enumerate() {
                         let x = x.get_unchecked(sample * x_stride..);
-                        *sum = weights.mul_add(V::gather(x, columns, at), *sum);
+                        *sum = weights.mul_add(V::gather::<C, AT_ONCE>(x, columns, at), *sum);
                     }
                 }
                 for (sample, &sums) in sums.iter().enumerate() {

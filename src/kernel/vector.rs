@@ -185,11 +185,12 @@ pub(crate) trait Vector: Copy {
     /// See [`splat`](Self::splat).
     unsafe fn shift(index: Self::Index, bits: u32) -> Self::Index;
 
-    /// In each lane, the float of `memory` that its one of `columns[at..at + LANES]` numbers.
+    /// In each lane, the float of `memory` that its one of `columns[at..at + LANES]` numbers: by one instruction, if there is one and
+    /// it is to be `AT_ONCE`, or lane by lane.
     ///
     /// # Safety
-    /// `at + LANES <= columns.len()`, and each of those is below `memory.len()`.
-    unsafe fn gather<C: Column>(memory: &[f32], columns: &[C], at: usize) -> Self;
+    /// `at + LANES <= columns.len()`, and each of those is below `memory.len()`, and at once below 2³¹.
+    unsafe fn gather<C: Column, const AT_ONCE: bool>(memory: &[f32], columns: &[C], at: usize) -> Self;
 
     /// `memory[at..at + count]`, again and again, where `count` is a power of two from 4 on; of more than a vector, the first of
     /// them.
@@ -253,6 +254,9 @@ pub(crate) trait Vector: Copy {
 
 /// A column number.
 pub(crate) trait Column: Copy {
+    /// Whether it has 16 bits, not 32.
+    const NARROW: bool;
+
     /// The column.
     fn place(self) -> usize;
 
@@ -264,6 +268,8 @@ pub(crate) trait Column: Copy {
 }
 
 impl Column for u16 {
+    const NARROW: bool = true;
+
     #[inline(always)]
     fn place(self) -> usize {
         self.into()
@@ -278,6 +284,8 @@ impl Column for u16 {
 }
 
 impl Column for u32 {
+    const NARROW: bool = false;
+
     #[inline(always)]
     fn place(self) -> usize {
         self as usize

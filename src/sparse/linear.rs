@@ -261,6 +261,7 @@ impl SparseLinear {
             x_stride: stride,
             y: &mut *y,
             y_stride: stride,
+            gather_at_once: self.isa.gathers_at_once(),
         };
         match format {
             Format::Nm => self.isa.run(Spmv { matrix: self.nm(), layer }),
