@@ -62,6 +62,11 @@ impl RowChunks {
         rows.map(|(neighbours, rows)| neighbours.map_or(Rows::Of(rows), |row| Rows::From(row as usize)))
     }
 
+    /// Chunks of which the rows are not a vector of neighbours.
+    pub(super) fn scattered(&self) -> usize {
+        self.neighbours.iter().filter(|row| row.is_none()).count()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&self.rows[..]) + size_of_val(&self.neighbours[..])
     }

@@ -81,9 +81,11 @@ impl SellMatrix {
         Ok(Self { shape: matrix.shape(), rows: chunks, starts, columns, values, filled })
     }
 
-    /// Slots of a matrix that is packed for vectors of `lanes` rows, empty ones with them.
-    pub(crate) fn slots_of(matrix: &CsrMatrix, lanes: usize) -> usize {
-        lanes * slots(matrix, &RowChunks::new(matrix, lanes, WRITING)).sum::<usize>()
+    /// What a matrix would be, packed for vectors of `lanes` rows: its slots, empty ones with them, and the chunks whose outputs
+    /// are written one by one.
+    pub(crate) fn work_of(matrix: &CsrMatrix, lanes: usize) -> (usize, usize) {
+        let chunks = RowChunks::new(matrix, lanes, WRITING);
+        (lanes * slots(matrix, &chunks).sum::<usize>(), chunks.scattered())
     }
 
     /// `(out, in)`.

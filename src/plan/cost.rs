@@ -39,8 +39,8 @@ pub(crate) struct Profile {
     pub(crate) slots: Option<(usize, usize)>,
     /// The blocks that the layer falls into, if it does.
     pub(crate) blocks: Option<Blocks>,
-    /// Slots in sliced ELLPACK, with vectors of the layer's instruction set.
-    pub(crate) sell: usize,
+    /// Slots in sliced ELLPACK, with vectors of the layer's instruction set, and chunks whose outputs are written one by one.
+    pub(crate) sell: (usize, usize),
 }
 
 /// The seconds that it takes to bring so many features of a batch into a layout, or out of it, from a matrix or to one.
@@ -120,7 +120,7 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
         Format::Lookup => {
             let work = layer.lookups[usize::from(batch > 1)];
             let (call, chunk) =
-                by_cpu(isa, [(60.0, 4.0), (60.0, 6.0), (120.0, 12.0), (100.0, 4.0), (f64::INFINITY, 0.0)]);
+                by_cpu(isa, [(60.0, 4.0), (58.0, 2.4), (120.0, 12.0), (100.0, 4.0), (f64::INFINITY, 0.0)]);
             let groups = batch.div_ceil(isa.row_samples()).max(1);
             let together = batch.div_ceil(groups);
             let rest = batch - (groups - 1) * together;
@@ -193,20 +193,20 @@ pub(super) fn seconds(layer: Profile, format: Format, batch: usize, isa: Isa) ->
                 + call
         }
         Format::Sell => {
-            // Those of AVX-512 are of gathers by the instruction, which the kernel does not use any more, and from far away at the
-            // same bytes a second, of which a slot has fewer.
-            let (call, gather, columns, chunk, far) = by_cpu(
+            // Those of AMD's and of older AVX-512 are of gathers by the instruction, which the kernel does not use there any more.
+            // What outputs take that are written one by one was fitted to one CPU; elsewhere it is in what all chunks take.
+            let (call, gather, columns, [chunk, scattered], far) = by_cpu(
                 isa,
                 [
-                    (60.0, 0.235, 0.0, 4.6, 0.0),
-                    (66.0, 0.176, 0.0, 2.6, 0.084),
-                    (125.0, 0.61, 0.0, 5.5, 0.0),
-                    (95.0, 0.136, 0.13, 5.4, 0.0),
-                    (125.0, 0.45, 0.0, 10.0, 0.0),
+                    (60.0, 0.235, 0.0, [4.6, 0.0], 0.0),
+                    (55.0, 0.174, 0.0, [2.6, 5.6], 0.062),
+                    (125.0, 0.61, 0.0, [5.5, 0.0], 0.0),
+                    (95.0, 0.136, 0.13, [5.4, 0.0], 0.0),
+                    (125.0, 0.45, 0.0, [10.0, 0.0], 0.0),
                 ],
             );
-            let slots = layer.sell as f64;
-            samples * (gather * slots + chunk * chunks + far * beyond(slots, 2e5))
+            let (slots, of_scattered) = (layer.sell.0 as f64, scattered * layer.sell.1 as f64);
+            samples * (gather * slots + chunk * chunks + of_scattered + far * beyond(slots, 2e5))
                 + groups * columns * slots
                 + again
                 + call
@@ -317,7 +317,7 @@ fn lookup_steps(LookupWork { window, steps }: LookupWork, samples: usize, isa: I
         isa,
         [
             ([0.0, 0.42, 0.6, 0.3], 0.08, [0.0, 0.183, 0.33, 0.82]),
-            ([0.0, 0.41, 0.45, 0.5], 0.28, [0.0, 0.24, 0.57, 1.4]),
+            ([0.0, 0.41, 0.45, 0.5], 0.24, [0.0, 0.31, 0.7, 1.7]),
             ([0.0, 0.55, 0.8, 1.0], 0.25, [0.0, 0.4, 0.9, 2.0]),
             ([0.0, 0.75, 1.2, 0.3], 0.04, [0.635, 0.79, 1.76, 4.4]),
             ([0.0; 4], 0.0, [0.0; 4]),

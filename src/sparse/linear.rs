@@ -163,7 +163,7 @@ impl SparseLinear {
             let lookups = plan::lookups(&self.matrix, self.isa);
             let slots = NmMatrix::fit(&self.matrix).map(|nm| (out * nm.slots(inputs), nm.m));
             let blocks = BlockMatrix::fit(&self.matrix);
-            let sell = SellMatrix::slots_of(&self.matrix, self.isa.lanes());
+            let sell = SellMatrix::work_of(&self.matrix, self.isa.lanes());
             Profile { out, inputs, kept: self.kept(), loads, lookups, slots, blocks, sell }
         })
     }
