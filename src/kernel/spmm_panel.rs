@@ -22,15 +22,15 @@ pub(crate) struct SpmmPanel<'a> {
     pub(crate) sums_twice: bool,
     /// Whether each weight is splat by a load of its own, or four by one load and shuffles.
     pub(crate) splat_by_loads: bool,
+    /// Whether the matrix is asked for ahead of its use.
+    pub(crate) ask_ahead: bool,
     /// `[features, samples]`, for the columns of those panels.
     pub(crate) x: &'a [f32],
     /// `[rows of the band, samples]`: sums, between the first panel and the last.
     pub(crate) y: &'a mut [f32],
 }
 
-/// Weights from which on a matrix is asked for ahead of its use, and how far ahead: 10 MB of values, which come from far away at every
-/// pass. For smaller ones asking takes longer than waiting.
-const FAR: usize = 5 << 19;
+/// How far ahead of its use a matrix is asked for.
 const AHEAD: usize = 1024;
 
 impl Task for SpmmPanel<'_> {
@@ -74,9 +74,8 @@ impl SpmmPanel<'_> {
     /// As [`tile`](Self::tile).
     #[inline(always)]
     unsafe fn walk<V: Vector, const N: usize, const BY_LOADS: bool, const S: usize>(self) {
-        let Self { matrix, band, panels, bias, activation, x, y, .. } = self;
+        let Self { matrix, band, panels, bias, activation, ask_ahead, x, y, .. } = self;
         let origin = matrix.columns_of(panels.clone()).start;
-        let far = matrix.values().len() >= FAR;
         let turn = if S == 1 { V::PANEL_STEPS } else { 1 };
         for index in panels {
             let panel = &matrix.band(band)[index];
@@ -89,7 +88,7 @@ impl SpmmPanel<'_> {
                 // counts of a panel's groups add up to the columns and entries that it has.
                 unsafe {
                     let rows = group.rows.map(usize::from);
-                    if far {
+                    if ask_ahead {
                         entries.prefetch::<V>(group.entries());
                     }
                     let mut sums = [[[V::splat(0.0); N]; PANEL_ROWS]; S];
@@ -351,6 +350,7 @@ mod tests {
                         samples,
                         sums_twice,
                         splat_by_loads,
+                        ask_ahead: splat_by_loads,
                         x: &x,
                         y: &mut y,
                     });

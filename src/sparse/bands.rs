@@ -167,6 +167,7 @@ impl SparseLinear {
                 samples,
                 sums_twice: tile.widest == 1 && isa.sums_twice(),
                 splat_by_loads: isa.splats_by_loads(),
+                ask_ahead: isa.asks_ahead(matrix.values().len()),
                 x,
                 y,
             });
