@@ -158,7 +158,7 @@ pub struct Roofs {
     pub fma: f64,
 }
 
-/// Floats that the load roof reads: half of a small first-level cache, and a multiple of what 4 or 8 sums take.
+/// Floats that the load roof reads: half of a small first-level cache, and a multiple of what 4, 8 or 16 sums take.
 const ROOF_FLOATS: usize = (16 << 10) / size_of::<f32>();
 
 /// Floats of the widest vector, at least.
@@ -172,7 +172,7 @@ impl Roofs {
     /// Measures them, in a tenth of a second or so. Of each loop there are some with fewer and some with more sums
     /// at a time, and the best repetition of the best one counts.
     pub fn of(isa: Isa) -> Self {
-        let load = fastest([load_roof::<4>, load_roof::<8>], isa);
+        let load = fastest([load_roof::<4>, load_roof::<8>, load_roof::<16>], isa);
         let fma = fastest([fma_roof::<6>, fma_roof::<8>, fma_roof::<12>], isa);
         // What goes with loads goes without, even where the compiler finds too few registers for the chains.
         Self { load, fma: fma.max(load) }
