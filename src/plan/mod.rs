@@ -11,9 +11,9 @@ mod cost;
 use std::fmt;
 
 pub(crate) use cost::{FEW_SAMPLES, Profile, by_features, lookups, panel_width};
+use cost::{Network, seconds, way};
 #[cfg(feature = "dense")]
 pub(crate) use cost::{by_columns, by_weights, few_samples};
-use cost::{seconds, way};
 
 use crate::{Error, Isa, Result};
 
@@ -133,7 +133,7 @@ struct Step {
     format: Format,
     out: usize,
     inputs: usize,
-    /// The seconds of the layer alone.
+    /// The seconds of the layer, without conversions.
     seconds: Seconds,
     /// The cheapest way to the end of this layer in each of [`Layout::ALL`]: its seconds, and the layout of the layer before.
     ways: [(f64, Layout); Layout::ALL.len()],
@@ -155,9 +155,11 @@ impl Plan {
     }
 
     /// Makes this the cheapest plan by the cost model. It allocates only when it has never had so many layers.
-    pub(crate) fn model(&mut self, layers: impl Iterator<Item = Profile>, batch: usize, isa: Isa) {
+    pub(crate) fn model(&mut self, layers: impl Iterator<Item = Profile> + Clone, batch: usize, isa: Isa) {
         (self.batch, self.isa, self.origin) = (batch, isa, Origin::Model);
-        self.fill(layers.map(|layer| (layer, Format::ALL.map(|format| seconds(layer, format, batch, isa)))));
+        let network = Network::of(layers.clone());
+        let seconds = |layer| Format::ALL.map(|format| seconds(layer, network, format, batch, isa));
+        self.fill(layers.map(|layer| (layer, seconds(layer))));
         self.choose(MARGIN);
     }
 
@@ -178,7 +180,7 @@ impl Plan {
 
     /// All layers in one format.
     pub(crate) fn forced(
-        layers: impl Iterator<Item = Profile>,
+        layers: impl Iterator<Item = Profile> + Clone,
         batch: usize,
         isa: Isa,
         format: Format,
@@ -214,7 +216,7 @@ impl Plan {
         self.steps.get(layer).map(|step| step.format)
     }
 
-    /// For each layer, the kernels that could run it and the seconds that it would take alone on one thread, fastest
+    /// For each layer, the kernels that could run it and the seconds that it would take without conversions on one thread, fastest
     /// first.
     pub fn candidates(&self, layer: usize) -> Vec<(Choice, f64)> {
         let Some(step) = self.steps.get(layer) else { return Vec::new() };
@@ -242,7 +244,7 @@ impl Plan {
         Ok(())
     }
 
-    /// The seconds that a layer takes alone on one thread, as chosen.
+    /// The seconds that a layer takes without conversions on one thread, as chosen.
     ///
     /// # Panics
     /// When there is no such layer.

@@ -253,7 +253,7 @@ impl SparseMlp {
     }
 
     /// What runs each layer for a batch of `batch` samples and why: a line a layer, with the time that it is expected to
-    /// take alone on one thread, and what the other kernels would take; then the time of all, with that of bringing activations from
+    /// take without conversions on one thread, and what the other kernels would take; then the time of all, with that of bringing activations from
     /// layout to layout. [`Origin`](crate::plan::Origin) says how far to trust these times.
     pub fn explain(&self, batch: usize) -> String {
         let plan = self.plan(batch);
