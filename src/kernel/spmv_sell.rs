@@ -81,3 +81,60 @@ impl Spmv<'_, SellMatrix> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::format::CsrMatrix;
+    use crate::kernel::RowLayer;
+    use crate::{Activation, Isa, Mask};
+
+    /// A CPU takes one of the two ways, so that no test through the public interface sees both.
+    #[test]
+    fn activations_are_gathered_either_way_to_the_same_bits() {
+        // Column numbers of 16 bits and of 32, and so many of these that they are asked for ahead.
+        for (rows, columns, sparsity) in [(1, 1, 0.0), (37, 211, 0.8), (19, 70_001, 0.7)] {
+            let weight = Array2::from_shape_fn((rows, columns), |(i, j)| ((31 * i + 7 * j) as f32).sin());
+            let mask = Mask::random((rows, columns), sparsity, 1).unwrap();
+            let exact = CsrMatrix::new(mask.apply(weight.view()).unwrap()).unwrap();
+            let bias: Vec<f32> = (0..rows).map(|row| (row as f32).cos()).collect();
+            for isa in Isa::available() {
+                let matrix = SellMatrix::new(&exact, isa.lanes()).unwrap();
+                for samples in 1..=isa.row_samples() {
+                    let x: Vec<f32> = (0..samples * columns).map(|at| (at as f32).sin()).collect();
+                    let [at_once, by_lane] = [true, false].map(|gather_at_once| {
+                        let mut y = vec![0.0; samples * rows];
+                        let layer = RowLayer {
+                            exact: &exact,
+                            bias: &bias,
+                            activation: Activation::Relu,
+                            samples,
+                            x: &x,
+                            x_stride: columns,
+                            y: &mut y,
+                            y_stride: rows,
+                            gather_at_once,
+                        };
+                        isa.run(Spmv { matrix: &matrix, layer });
+                        y
+                    });
+                    assert_eq!(at_once, by_lane, "{isa}, {samples} samples");
+                    for (at, &y) in at_once.iter().enumerate() {
+                        let (sample, row) = (at / rows, at % rows);
+                        let entries = exact.csr().outer_view(row).unwrap();
+                        let products = entries.iter().map(|(column, &weight)| {
+                            f64::from(weight) * f64::from(x[sample * columns + column])
+                        });
+                        let (mut sum, mut size) = (f64::from(bias[row]), f64::from(bias[row]).abs());
+                        products.for_each(|product| (sum, size) = (sum + product, size + product.abs()));
+                        // γₙ·Σ|w||x|: a row's products and its bias are n.
+                        let bound = (entries.nnz() + 2) as f64 * f64::from(f32::EPSILON) * size;
+                        assert!((f64::from(y) - sum.max(0.0)).abs() <= bound, "{isa}: {y} for {sum}");
+                    }
+                }
+            }
+        }
+    }
+}
