@@ -276,8 +276,6 @@ impl Vector for Lanes {
 
     #[inline(always)]
     unsafe fn gather<C: Column, const AT_ONCE: bool>(memory: &[f32], columns: &[C], at: usize) -> Self {
-        // Lane by lane: half of what the instruction takes on AMD's Zen 3, and Intel's cores up to Ice Lake have had to slow
-        // theirs down.
         // SAFETY: the caller promises that the columns lie in `columns`, and what they number in `memory`.
         unsafe {
             if AT_ONCE {

@@ -84,9 +84,8 @@ unsafe fn splat_half(memory: *const f32, place: usize) -> __m256 {
     lanes
 }
 
-/// The floats of `memory` that `columns[at..at + 8]` number: by splats, which are blended on any port, where Intel's cores have one
-/// for shuffles, AMD's take 1½ times as long for the instruction, and Intel's up to Ice Lake have had to slow theirs down. (Counted
-/// from ports, not measured.)
+/// The floats of `memory` that `columns[at..at + 8]` number: by splats, which are blended on any port. (Counted from ports for AMD's
+/// cores and Intel's up to Ice Lake, not measured there; later ones of Intel's take the instruction.)
 ///
 /// # Safety
 /// The CPU has AVX-512F, the eight lie in `columns`, and each is below `memory.len()`.
