@@ -51,6 +51,28 @@ fn a_mask_that_keeps_too_much_runs_dense() {
     }
 }
 
+/// A network's layers share the caches: what one of them finds there by itself, it may have to wait for beside others.
+#[cfg(feature = "dense")]
+#[test]
+fn a_layer_is_expected_to_take_no_less_beside_others() {
+    for isa in isas() {
+        let square = linear(500, 500, 0.7, isa);
+        let alone = SparseMlp::new(vec![square.clone()]).unwrap().plan(1);
+        let beside = SparseMlp::new(vec![square; 8]).unwrap().plan(1);
+        let time = |plan: &Plan, layer, format| {
+            let candidates = plan.candidates(layer);
+            candidates.iter().find(|(choice, _)| choice.format == format).map(|&(_, seconds)| seconds)
+        };
+        let mut longer = 0;
+        for format in Format::ALL {
+            let (alone, beside) = (time(&alone, 0, format), time(&beside, 3, format));
+            assert!(beside >= alone, "{isa}, {format:?}: {beside:?} beside others, {alone:?} alone");
+            longer += usize::from(beside > alone);
+        }
+        assert!(longer > 0, "{isa}: eight dense layers of 1 MB are as near as one");
+    }
+}
+
 /// Stretches of other formats follow each other, in chunks of a batch and with threads, and give what panels alone do.
 #[test]
 fn formats_mix() {

@@ -40,10 +40,10 @@ pub(super) fn is_amd() -> bool {
     cpu().is_amd
 }
 
-/// Whether the CPU has AVX-VNNI, which came with Golden Cove among those with AVX-512 of Intel.
-pub(super) fn has_avx_vnni() -> bool {
+/// Whether Intel made this CPU, with cores since Golden Cove: AVX-VNNI came with these.
+pub(super) fn is_golden_cove() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avxvnni");
+    return !is_amd() && is_x86_feature_detected!("avxvnni");
     #[cfg(not(target_arch = "x86_64"))]
     false
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::cpu::{has_avx_vnni, is_amd};
+use super::cpu::{is_amd, is_golden_cove};
 use super::vector::MAX_LANES;
 use super::{Task, portable};
 #[cfg(target_arch = "x86_64")]
@@ -158,7 +158,7 @@ impl Isa {
 
     /// Whether this is AVX-512 of a core of Intel's since Golden Cove: those have a third port for short loads.
     pub(crate) fn is_golden_cove_avx512(self) -> bool {
-        self.lanes() == MAX_LANES && !is_amd() && has_avx_vnni()
+        self.lanes() == MAX_LANES && is_golden_cove()
     }
 
     /// Whether weights are splat faster by a load each than four by one load and shuffles.
@@ -197,7 +197,7 @@ impl Isa {
     /// 18% less with AVX2 on a Granite Rapids. AMD's instruction takes twice as long on a Zen 3, and by its count half as long again on a
     /// Zen 5; Intel's cores up to Ice Lake have had to slow theirs down. (The small cores beside large ones were not measured.)
     pub(crate) fn gathers_at_once(self) -> bool {
-        self != Self::portable() && !is_amd() && has_avx_vnni()
+        self != Self::portable() && is_golden_cove()
     }
 
     /// Whether this is AVX-512 of an AMD CPU: what it takes differs from Intel's by more than a factor.
