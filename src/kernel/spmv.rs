@@ -28,7 +28,7 @@ pub(crate) struct RowLayer<'a> {
     /// `[samples, y_stride]`.
     pub(crate) y: &'a mut [f32],
     pub(crate) y_stride: usize,
-    /// Whether activations are gathered by the CPU's instruction, rather than lane by lane.
+    /// Whether sliced ELLPACK, the only one to gather activations, does so by the CPU's instruction, rather than lane by lane.
     pub(crate) gather_at_once: bool,
 }
 

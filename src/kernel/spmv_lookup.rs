@@ -195,8 +195,8 @@ mod tests {
                             x: &x,
                             x_stride,
                             y: &mut y,
-                            gather_at_once: false,
                             y_stride: rows,
+                            gather_at_once: false,
                         };
                         isa.run(Spmv { matrix: &matrix, layer });
                         for (at, &y) in y.iter().enumerate() {

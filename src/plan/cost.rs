@@ -12,7 +12,8 @@
 //!   into rows and tiles, dense products of many samples; lookups from layers timed by hand.
 //! - for Intel's cores since Golden Cove a Granite Rapids, by its caches, of 4.0 GHz (0.12 for a dense sample to 0.39 for blocks of
 //!   16). Set by hand: the way into rows, what panels take at least, and lookups, from 30 layers with each window (0.11 for one
-//!   sample). Sliced ELLPACK is newer: 220 layers of 80 to 99.5% sparsity (0.18).
+//!   sample). Sliced ELLPACK is newer: 220 layers of 80 to 99.5% sparsity (0.18), and by hand
+//!   what comes from far away.
 //! - for AVX2 a Zen 3 of 3.2 GHz, shared and noisy, so that it is the least times that were fitted (0.14 for lookups to 0.3 for N:M).
 //!   Set by hand: what comes from beyond the third-level cache, and what samples share of a lookup; and so that plans choose best, the ways and what activations take of
 //!   dense products. Sliced ELLPACK is newer: 138 layers of 80 to 99.6% sparsity (0.17 for one sample, 0.3 for a few), and for portable
@@ -51,7 +52,7 @@ pub(super) fn way(layout: Layout, features: usize, batch: usize, isa: Isa) -> f6
         Layout::Rows if batch == 1 => 0.05 * features,
         // The callers' layout is not known here: row-major ones are half as far away, feature-major ones half as far again.
         Layout::Rows => {
-            // Each group of samples goes through the lines of feature-major ones again. (Only here it chose better to count that.)
+            // Each group of samples goes through the lines of feature-major ones again. (Tried on this CPU only.)
             let golden_cove = if batch > isa.row_samples() { 0.27 } else { 0.17 };
             by_cpu(isa, [0.17, golden_cove, 0.4, 0.25, 0.4]) * features * samples
         }
@@ -93,8 +94,8 @@ fn beyond(count: f64, cache: f64) -> f64 {
 }
 
 /// What all layers of a network hold. Each pass goes through all of them, so that a cache keeps of a layer its share. (Of 70 networks
-/// of two to five layers, none of more than 20 million weights, plans were 3.0% slower than the fastest without this on
-/// a Granite Rapids, and their times half of the measured ones for some; with it 1.2%.)
+/// of two to five layers, none of more than 20 million weights, the plans are 1.2% slower than the fastest on a Granite Rapids,
+/// without this 1.7%; and take up to 1.6 times as long as they say, without this 3.1 times.)
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Network {
     kept: usize,
