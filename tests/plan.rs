@@ -3,9 +3,9 @@
 mod common;
 
 use common::{isas, noise_matrix};
-use ndarray::Array2;
+use ndarray::{Array2, ShapeBuilder};
 use tombola::mask::Block;
-use tombola::plan::{Format, Origin, Plan};
+use tombola::plan::{Batch, Format, Origin, Plan};
 use tombola::{Activation, ErrorKind, Isa, Mask, SparseLinear, SparseMlp};
 
 fn linear(out: usize, inputs: usize, sparsity: f64, isa: Isa) -> SparseLinear {
@@ -37,10 +37,12 @@ fn batches_run_in_panels_and_single_samples_in_rows() {
 #[test]
 fn a_mask_that_keeps_too_much_runs_dense() {
     for isa in isas() {
-        // (For a single sample lookups may be the faster, whatever the mask keeps.)
-        for batch in [4, 512] {
+        // (For a single sample lookups may be the faster, whatever the mask keeps, and for some blocks, of which such a layer is full.)
+        for batch in
+            [512, 2000].into_iter().flat_map(|batch| [Batch::row_major(batch), Batch::feature_major(batch)])
+        {
             let mlp = SparseMlp::new(vec![linear(512, 512, 0.0, isa)]).unwrap();
-            assert_eq!(formats(&mlp.plan(batch)), [Format::Dense], "{isa}, batch {batch}");
+            assert_eq!(formats(&mlp.plan(batch)), [Format::Dense], "{isa}, {batch:?}");
         }
         // One layer of the two, and the sparse one keeps its format. (In panels unpruned rows share all columns: where that is about
         // as fast as the dense product, it saves the way from one layout to the other.)
@@ -220,5 +222,69 @@ fn a_mask_is_planned_by_what_it_is() {
         // A few weights a row: whatever is fastest of what works row by row.
         let few = Mask::from_fn((1024, 1024), |row, column| (row * 7 + column) % 256 == 0);
         assert!([Format::Sell, Format::Csr, Format::Lookup].contains(&first(&few)), "{isa}");
+    }
+}
+
+/// Where a batch lies feature-major, the ways into rows are longer and those into tiles shorter, and a plan says which it is for.
+#[test]
+fn plans_know_how_a_batch_lies() {
+    for isa in isas() {
+        let mlp = SparseMlp::new(vec![linear(300, 784, 0.8, isa)]).unwrap();
+        for batch in [2, 12, 17, 100] {
+            let [rows, features] = [Batch::row_major(batch), Batch::feature_major(batch)].map(|batch| {
+                let plan = Plan::uniform(&mlp, batch, Format::Sell).unwrap();
+                assert_eq!(
+                    (plan.batch(), plan.is_feature_major()),
+                    (batch.samples(), batch.is_feature_major())
+                );
+                plan.conversions()
+            });
+            assert!(rows < features, "{isa}, batch {batch}: {rows} s row-major, {features} s feature-major");
+            assert_eq!(mlp.plan(batch), mlp.plan(Batch::row_major(batch)));
+            assert_eq!(mlp.explain(batch), mlp.explain(Batch::row_major(batch)));
+        }
+        // One sample lies both ways.
+        assert_eq!(mlp.plan(Batch::feature_major(1)), mlp.plan(1));
+    }
+}
+
+/// A plan that was made for batches that lie one way runs those, and the others only where none was made for them.
+#[test]
+fn given_plans_serve_the_batches_that_lie_as_theirs() {
+    for isa in isas() {
+        let mlp = SparseMlp::new(vec![linear(60, 80, 0.9, isa)]).unwrap();
+        let given = |batch: Batch, format| Plan::uniform(&mlp, batch, format).unwrap();
+        let by_rows = mlp.clone().with_plan(given(Batch::row_major(16), Format::Csr)).unwrap();
+        assert_eq!(formats(&by_rows.plan(Batch::feature_major(300))), [Format::Csr]);
+        let both = by_rows.with_plan(given(Batch::feature_major(16), Format::Panel)).unwrap();
+        for batch in [2, 16, 300] {
+            assert_eq!(formats(&both.plan(batch)), [Format::Csr]);
+            assert_eq!(formats(&both.plan(Batch::feature_major(batch))), [Format::Panel]);
+            // It is the layout of x and y that says which: CSR and panels add in other orders.
+            let x = noise_matrix(batch, 80, 3);
+            let forward = |mlp: &SparseMlp, by_features: bool| {
+                let shape = |features| (batch, features).set_f(by_features);
+                let (mut x_so, mut y) = (Array2::zeros(shape(80)), Array2::zeros(shape(60)));
+                x_so.assign(&x);
+                mlp.forward_into(x_so.view(), y.view_mut(), &mut mlp.workspace(batch)).unwrap();
+                y
+            };
+            for (batch, format) in
+                [(Batch::row_major(batch), Format::Csr), (Batch::feature_major(batch), Format::Panel)]
+            {
+                let alone = mlp.clone().with_plan(given(batch, format)).unwrap();
+                let by_features = batch.is_feature_major();
+                assert_eq!(forward(&both, by_features), forward(&alone, by_features), "{isa}, {batch:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_plan_is_measured_as_its_batch_lies() {
+    for isa in isas() {
+        let mlp = SparseMlp::new(vec![linear(40, 60, 0.5, isa), linear(30, 40, 0.9, isa)]).unwrap();
+        let plan = Plan::measured(&mlp, Batch::feature_major(20));
+        assert_eq!((plan.batch(), plan.is_feature_major(), plan.origin()), (20, true, Origin::Measured));
     }
 }

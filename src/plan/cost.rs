@@ -11,9 +11,11 @@
 //! - for AMD a Zen 5 of 3.9 GHz (0.11 for gathers to 0.31 for CSR). Set by hand: what panels take at least for each vector, the ways
 //!   into rows and tiles, dense products of many samples; lookups from layers timed by hand.
 //! - for Intel's cores since Golden Cove a Granite Rapids, by its caches, of 4.0 GHz (0.12 for a dense sample to 0.39 for blocks of
-//!   16). Set by hand: the way into rows, what panels take at least, and lookups, from 30 layers with each window (0.11 for one
-//!   sample). Sliced ELLPACK is newer: 220 layers of 80 to 99.5% sparsity (0.18), and by hand
-//!   what comes from far away.
+//!   16). Set by hand: what panels take at least, and lookups, from 30 layers with each window (0.11 for one sample). Sliced ELLPACK is
+//!   newer: 220 layers of 80 to 99.5% sparsity (0.18), and by hand what comes from far away. Newer, too, and from each layout by itself,
+//!   are the ways and dense products of more than one sample: 2200 layers, 700 of them of whole vectors (0.08 to 0.15, dense ones and
+//!   feature-major panels up to 0.2). Of 700 others the plans are 0.9% slower than the fastest, and were 1.6% slower by
+//!   the same times for both layouts.
 //! - for AVX2 a Zen 3 of 3.2 GHz, shared and noisy, so that it is the least times that were fitted (0.14 for lookups to 0.3 for N:M).
 //!   Set by hand: what comes from beyond the third-level cache, and what samples share of a lookup; and so that plans choose best, the ways and what activations take of
 //!   dense products. Sliced ELLPACK is newer: 138 layers of 80 to 99.6% sparsity (0.17 for one sample, 0.3 for a few), and for portable
@@ -22,7 +24,7 @@
 //! So faer's are those of AVX-512, and on the last one of AVX2; where there is neither, its multiply-adds are taken to be as much
 //! slower as vectors are shorter. (Where a CPU with AVX-512 is told to use AVX2, faer does not hear of it, and is faster than that.)
 
-use super::{Format, Layout};
+use super::{Batch, Format, dense};
 use crate::Isa;
 use crate::format::{Blocks, CsrMatrix, LookupWork, MAX_PANEL, NM_BLOCK};
 use crate::kernel::first_level_cache;
@@ -45,30 +47,8 @@ pub(crate) struct Profile {
     pub(crate) sell: (usize, usize),
 }
 
-/// The seconds that it takes to bring so many features of a batch into a layout, or out of it, from a matrix or to one.
-pub(super) fn way(layout: Layout, features: usize, batch: usize, isa: Isa) -> f64 {
-    let (features, samples) = (features as f64, batch as f64);
-    let nanoseconds = match layout {
-        Layout::Rows if batch == 1 => 0.05 * features,
-        // The callers' layout is not known here: row-major ones are half as far away, feature-major ones half as far again.
-        Layout::Rows => {
-            // Each group of samples goes through the lines of feature-major ones again. (Tried on this CPU only.)
-            let golden_cove = if batch > isa.row_samples() { 0.27 } else { 0.17 };
-            by_cpu(isa, [0.17, golden_cove, 0.4, 0.25, 0.4]) * features * samples
-        }
-        Layout::Tiles => {
-            let lanes = batch.div_ceil(isa.lanes()) as f64 * isa.lanes() as f64;
-            let (lane, sample) =
-                by_cpu(isa, [(0.05, 1.4), (0.088, 0.0), (0.17, 5.0), (0.13, 2.2), (0.7, 5.0)]);
-            lane * features * lanes + sample * samples
-        }
-        Layout::Batch => 0.0,
-    };
-    1e-9 * nanoseconds
-}
-
 /// The one of AVX-512 on AMD, on Intel since Golden Cove and elsewhere, of AVX2, and of portable code.
-fn by_cpu<T>(isa: Isa, [amd, golden_cove, avx512, avx2, portable]: [T; 5]) -> T {
+pub(super) fn by_cpu<T>(isa: Isa, [amd, golden_cove, avx512, avx2, portable]: [T; 5]) -> T {
     match isa.lanes() {
         _ if isa == Isa::portable() => portable,
         _ if isa.is_amd_avx512() => amd,
@@ -78,18 +58,13 @@ fn by_cpu<T>(isa: Isa, [amd, golden_cove, avx512, avx2, portable]: [T; 5]) -> T 
     }
 }
 
-/// The one of faer on these CPUs: for portable code that of the first server.
-fn of_faer<T: Copy>(isa: Isa, [amd, golden_cove, avx512, avx2]: [T; 4]) -> T {
-    by_cpu(isa, [amd, golden_cove, avx512, avx2, avx512])
-}
-
 /// The nanoseconds of some counts.
-fn dot<const N: usize>(nanoseconds: [f64; N], counts: [f64; N]) -> f64 {
+pub(super) fn dot<const N: usize>(nanoseconds: [f64; N], counts: [f64; N]) -> f64 {
     nanoseconds.into_iter().zip(counts).map(|(nanoseconds, count)| nanoseconds * count).sum()
 }
 
 /// How much of a count lies beyond a cache that holds so many.
-fn beyond(count: f64, cache: f64) -> f64 {
+pub(super) fn beyond(count: f64, cache: f64) -> f64 {
     (count - cache).max(0.0)
 }
 
@@ -121,7 +96,8 @@ impl Network {
 }
 
 /// The time that a layer of a network is expected to take in a format, without the ways into its layout and out of it.
-pub(super) fn seconds(layer: Profile, network: Network, format: Format, batch: usize, isa: Isa) -> f64 {
+pub(super) fn seconds(layer: Profile, network: Network, format: Format, caller: Batch, isa: Isa) -> f64 {
+    let batch = caller.samples();
     if !format.runs_on(isa) {
         return f64::INFINITY;
     }
@@ -259,7 +235,7 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, batch: u
                 isa,
                 [
                     [60.0, 0.1, 0.055, 0.077, 0.095, 2.7, 0.056, 0.09],
-                    [114.0, 0.122, 0.1, 0.166, 0.13, 3.4, 0.047, 0.173],
+                    [108.0, 0.116, 0.095, 0.158, 0.124, 3.2, 0.045, 0.165],
                     [320.0, 0.13, 0.157, 0.31, 0.0, 3.2, 0.18, 0.0],
                     [280.0, 0.18, 0.087, 0.064, 0.0, 3.75, 0.061, 0.0],
                     [400.0, 0.73, 0.0, 0.78, 0.0, 0.0, 0.07, 0.0],
@@ -269,76 +245,7 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, batch: u
             let away = tiles * (far * beyond(kept, 1e5) + farther * beyond(kept, 2.5e6));
             call + weight * kept * tiles + products + sum * sums + away
         }
-        Format::Dense => {
-            let (inputs, weights) = (layer.inputs as f64, out * layer.inputs as f64);
-            let multiply = by_cpu(isa, [1.0, 1.0, 1.0, 1.0, 2.6]) * samples * weights;
-            let near = of_faer(isa, [1.5e5, 4e5, 1.5e5, 1e5]);
-            // A single sample waits for its weights rather than for their multiplication.
-            let slower = by_cpu(isa, [1.0, 1.0, 1.0, 1.0, 1.7]);
-            match batch {
-                1 if by_columns((layer.out, layer.inputs), isa) => {
-                    let [call, weight, row] = of_faer(
-                        isa,
-                        [
-                            [115.0, 0.0525, 0.0],
-                            [90.0, 0.063, 0.0],
-                            [135.0, 0.12, 0.06],
-                            [137.0, 0.071, 0.035],
-                        ],
-                    );
-                    call + weight * slower * weights + row * out
-                }
-                1 => {
-                    let far = [beyond(weights, near), beyond(weights, 1.2e6)];
-                    let [call, weight, row, far_each, farther_each] = of_faer(
-                        isa,
-                        [
-                            [70.0, 0.045, 0.7, 0.006, 0.0445],
-                            [74.0, 0.058, 0.45, 0.106, 0.0],
-                            [135.0, 0.085, 2.3, 0.045, 0.25],
-                            [99.0, 0.0575, 2.2, 0.019, 0.13],
-                        ],
-                    );
-                    call + weight * slower * weights + row * out + dot([far_each, farther_each], far)
-                }
-                2..FEW_SAMPLES => {
-                    // There faer takes four samples at a time; what an Ice Lake takes was fitted without.
-                    let fours = batch.next_multiple_of(4);
-                    let taken = of_faer(isa, [fours, fours, batch, fours]) as f64;
-                    let multiply = multiply / samples * taken;
-                    let [call, weight, each, input, output, from, far_each, farther_each] = of_faer(
-                        isa,
-                        [
-                            [96.0, 0.0, 0.0085, 0.02, 0.02, 4.5e6, 0.006, 0.15],
-                            [107.0, 0.0, 0.0148, 0.256, 0.256, 2e6, 0.148, 0.0],
-                            [165.0, 0.034, 0.02, 0.35, 0.35, 2e6, 0.125, 0.4],
-                            [152.0, 0.0, 0.025, 0.4, 0.6, 3e6, 0.048, 0.64],
-                        ],
-                    );
-                    // With AVX2: weights as they are take longer, wherever they come from.
-                    let as_they_are = by_weights((layer.out, layer.inputs), batch, isa);
-                    let (weight, far_each) = if as_they_are { (0.2, 0.0) } else { (weight, far_each) };
-                    let work = [weights, multiply, samples * inputs, samples * out];
-                    let far = [beyond(weights, near), beyond(weights, from)];
-                    call + dot([weight, each, input, output], work) + dot([far_each, farther_each], far)
-                }
-                // What it multiplies, faer packs, unless there is too little to gain by it.
-                _ => {
-                    let packed = weights / (1.0 + samples / 64.0);
-                    let [call, each @ ..] = of_faer(
-                        isa,
-                        [
-                            [162.0, 0.0085, 0.08, 0.02, 0.087, 0.087, 0.0],
-                            [265.0, 0.0124, 0.14, 0.195, 0.106, 0.106, 0.8],
-                            [190.0, 0.0155, 0.107, 0.32, 0.2, 0.2, 4.2],
-                            [345.0, 0.0212, 0.0488, 0.115, 0.137, 0.31, 2.4],
-                        ],
-                    );
-                    let far = beyond(weights, near);
-                    call + dot(each, [multiply, packed, far, samples * inputs, samples * out, out])
-                }
-            }
-        }
+        Format::Dense => dense::nanoseconds(layer, share, caller, isa),
     };
     1e-9 * nanoseconds
 }
@@ -385,56 +292,6 @@ pub(crate) fn lookups(matrix: &CsrMatrix, isa: Isa) -> [LookupWork; 2] {
         let fastest = windows.iter().min_by(|a, b| seconds(a).total_cmp(&seconds(b)));
         *fastest.unwrap_or_else(|| unreachable!("there are windows"))
     })
-}
-
-/// Samples below which a dense layer brings a batch into rows, whatever layout it has: there faer is several times as fast.
-pub(crate) const FEW_SAMPLES: usize = 13;
-
-/// Whether samples are so few with an instruction set, and the layer's shape. With AVX2 the rows are worth the way there where the
-/// transposed weights are, and where there are outputs enough: the fewer, the sooner faer is as fast on the samples of a feature, of
-/// which eight fill a vector. (Measured on 64 layers, of 6 to 64 outputs.)
-#[cfg(feature = "dense")]
-pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bool {
-    let by_outputs = match shape.0 {
-        ..=8 => 0,
-        9..=15 => 5,
-        16..=39 => 8,
-        _ => 9,
-    };
-    samples < by_cpu(isa, [FEW_SAMPLES, FEW_SAMPLES, FEW_SAMPLES, by_outputs, FEW_SAMPLES])
-        && !by_weights(shape, samples, isa)
-}
-
-/// Whether faer multiplies rows of samples faster by a layer's weights as they are than by their transpose: with AVX2, where they
-/// do not stay in a cache, or are packed for many samples anyway. (Measured on some 40 random layers of 256 to 3400 thousand weights,
-/// and on squares of 300 to 4096: the other way round takes up to three times as long from there on, and up to twice as long below.)
-pub(crate) fn by_weights((out, inputs): (usize, usize), samples: usize, isa: Isa) -> bool {
-    let avx2 = match out * inputs {
-        2_000_001.. => true,
-        1_200_001.. => samples >= 4,
-        weights => {
-            samples >= FEW_SAMPLES && (weights > 750_000 || samples.saturating_mul(weights) >= 30_000_000)
-        }
-    };
-    by_cpu(isa, [false, false, false, avx2, false])
-}
-
-/// Whether faer multiplies one sample faster by the columns of a layer's weights than by their rows, which are short: with AVX2 also
-/// rows of 64 to 150, where there are many. (By up to 25%, on 16 layers of 300 to 2000 outputs.)
-pub(crate) fn by_columns((out, inputs): (usize, usize), isa: Isa) -> bool {
-    let avx2 = inputs <= 150 && out >= 300;
-    inputs < 64 && out >= inputs || by_cpu(isa, [false, false, false, avx2, false])
-}
-
-/// Whether faer multiplies a batch faster where activations lie feature-major between dense layers of so many outputs each. On
-/// AMD that is where not all of them fill their vectors: then samples had better. Both limits of batches were measured, the one
-/// of AMD on twelve networks, the others on two.
-pub(crate) fn by_features(mut outs: impl Iterator<Item = usize>, batch: usize, isa: Isa) -> bool {
-    if isa.is_amd_avx512() {
-        batch >= 40 && outs.any(|out| out % isa.lanes() != 0)
-    } else {
-        (FEW_SAMPLES..192).contains(&batch)
-    }
 }
 
 /// Columns of a layer's panels, which are all of about the same width, if so many activations are loaded for all of its rows:

@@ -4,16 +4,23 @@
 //! vectorise over the rows of a weight matrix; in *tiles*, a feature's samples side by side, for kernels that vectorise over
 //! the batch; or as the whole *batch*, for the dense product. Bringing them from one to another costs time, so a [`Plan`]
 //! looks at all layers together: it is the cheapest way through them, by a small cost model or by times
-//! [measured](Plan::measured) on this machine.
+//! [measured](Plan::measured) on this machine. How far the ways at both ends are, and how fast a dense layer is, depends on how the
+//! caller's activations lie: a [`Batch`] says so.
 
+mod batch;
 mod cost;
+mod dense;
+mod way;
 
 use std::fmt;
 
-pub(crate) use cost::{FEW_SAMPLES, Profile, by_features, lookups, panel_width};
-use cost::{Network, seconds, way};
+pub use batch::Batch;
+use cost::{Network, seconds};
+pub(crate) use cost::{Profile, lookups, panel_width};
+pub(crate) use dense::{FEW_SAMPLES, by_features};
 #[cfg(feature = "dense")]
-pub(crate) use cost::{by_columns, by_weights, few_samples};
+pub(crate) use dense::{by_columns, by_weights, few_samples};
+use way::{Way, way};
 
 use crate::{Error, Isa, Result};
 
@@ -118,7 +125,7 @@ pub enum Origin {
 /// What runs each layer of a network for a batch size, and how long it is expected to take.
 #[derive(Debug, PartialEq)]
 pub struct Plan {
-    batch: usize,
+    batch: Batch,
     isa: Isa,
     origin: Origin,
     steps: Vec<Step>,
@@ -151,11 +158,11 @@ impl Step {
 impl Plan {
     /// A plan without layers, to be [modelled](Self::model).
     pub(crate) fn empty(isa: Isa) -> Self {
-        Self { batch: 0, isa, origin: Origin::Model, steps: Vec::new() }
+        Self { batch: Batch::row_major(0), isa, origin: Origin::Model, steps: Vec::new() }
     }
 
     /// Makes this the cheapest plan by the cost model. It allocates only when it has never had so many layers.
-    pub(crate) fn model(&mut self, layers: impl Iterator<Item = Profile> + Clone, batch: usize, isa: Isa) {
+    pub(crate) fn model(&mut self, layers: impl Iterator<Item = Profile> + Clone, batch: Batch, isa: Isa) {
         (self.batch, self.isa, self.origin) = (batch, isa, Origin::Model);
         let network = Network::of(layers.clone());
         let seconds = |layer| Format::ALL.map(|format| seconds(layer, network, format, batch, isa));
@@ -164,7 +171,7 @@ impl Plan {
     }
 
     /// The cheapest plan by given times.
-    pub(crate) fn of_times(layers: impl Iterator<Item = (Profile, Seconds)>, batch: usize, isa: Isa) -> Self {
+    pub(crate) fn of_times(layers: impl Iterator<Item = (Profile, Seconds)>, batch: Batch, isa: Isa) -> Self {
         let mut plan = Self { batch, origin: Origin::Measured, ..Self::empty(isa) };
         plan.fill(layers);
         plan.choose(1.0);
@@ -181,7 +188,7 @@ impl Plan {
     /// All layers in one format.
     pub(crate) fn forced(
         layers: impl Iterator<Item = Profile> + Clone,
-        batch: usize,
+        batch: Batch,
         isa: Isa,
         format: Format,
     ) -> Result<Self> {
@@ -196,9 +203,14 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The batch size that it was made for.
+    /// The samples of the batch that it was made for.
     pub fn batch(&self) -> usize {
-        self.batch
+        self.batch.samples()
+    }
+
+    /// Whether the batch that it was made for lies [feature-major](Batch::feature_major).
+    pub fn is_feature_major(&self) -> bool {
+        self.batch.is_feature_major()
     }
 
     /// Where its times come from.
@@ -275,11 +287,13 @@ impl Plan {
         if from == to {
             return 0.0;
         }
-        let (features, switch) = match self.steps.get(layer) {
-            Some(step) => (step.inputs, if layer == 0 { 0.0 } else { SWITCH }),
-            None => (self.steps.last().map_or(0, |step| step.out), 0.0),
+        let (features, batch, switch) = match self.steps.get(layer) {
+            Some(step) if layer == 0 => (step.inputs, self.batch, 0.0),
+            Some(step) => (step.inputs, self.batch.inner(), SWITCH),
+            None => (self.steps.last().map_or(0, |step| step.out), self.batch, 0.0),
         };
-        switch + [from, to].iter().map(|&layout| way(layout, features, self.batch, self.isa)).sum::<f64>()
+        let way = |direction, layout| way(direction, layout, features, batch, self.isa);
+        switch + way(Way::Out, from) + way(Way::In, to)
     }
 
     fn fill(&mut self, layers: impl Iterator<Item = (Profile, Seconds)>) {
@@ -345,7 +359,7 @@ impl Clone for Plan {
 
 /// By how much a sparse format must be expected to win over the dense product: the model knows neither well enough to
 /// tell less, and dense is what a user has without us.
-const MARGIN: f64 = 1.1;
+const MARGIN: f64 = 1.05;
 
 /// The seconds that it takes to go on in another layout after a layer, besides the way there. What a layer takes by itself has those of
 /// both ends in it. (Measured on the Zen 3, about.)

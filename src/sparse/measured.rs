@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use ndarray::Array2;
+use ndarray::{Array2, ShapeBuilder};
 
 use super::bands::{Input, Output};
 use super::run::CHUNK;
@@ -11,7 +11,7 @@ use super::workspace::Workspace;
 use super::{SparseLinear, SparseMlp};
 use crate::Result;
 use crate::measure::interleaved;
-use crate::plan::{Choice, Format, Layout, Plan, Seconds};
+use crate::plan::{Batch, Choice, Format, Layout, Plan, Seconds};
 
 /// Rounds of each timing.
 const ROUNDS: usize = 7;
@@ -21,19 +21,21 @@ const ROUNDS: usize = 7;
 const HOPELESS: f64 = 6.0;
 
 impl Plan {
-    /// The plan that runs a batch of `batch` samples fastest on this machine, on one thread. Each layer is timed in each
+    /// The plan that runs a batch fastest on this machine, on one thread. (A number is a row-major batch of so many samples; for others
+    /// see [`Batch`].) Each layer is timed in each
     /// format that the cost model gives a chance, and then the whole network by the best plan of these times, by the cost
     /// model's, and with all layers in one format, as far as the cost model gives these a chance. That is some 50 passes or more,
     /// and packs the weights in those formats. [`SparseMlp::with_plan`] puts the plan to use.
-    pub fn measured(mlp: &SparseMlp, batch: usize) -> Self {
+    pub fn measured(mlp: &SparseMlp, batch: impl Into<Batch>) -> Self {
+        let batch = batch.into();
         // A longer batch is more of the same.
-        let samples = batch.clamp(1, CHUNK);
-        let share = batch.max(1) as f64 / samples as f64;
+        let part = batch.with_samples(batch.samples().clamp(1, CHUNK));
+        let share = batch.samples().max(1) as f64 / part.samples() as f64;
         let mut modelled = Self::empty(mlp.isa());
         modelled.model(mlp.profiles(), batch, mlp.isa());
         let layers = mlp.layers().iter().enumerate();
         let layers = layers
-            .map(|(index, layer)| (layer.profile(), times(mlp, layer, samples, &modelled.candidates(index))))
+            .map(|(index, layer)| (layer.profile(), times(mlp, layer, part, &modelled.candidates(index))))
             .map(|(profile, times)| (profile, times.map(|seconds| share * seconds)));
         let measured = Self::of_times(layers, batch, mlp.isa());
 
@@ -48,8 +50,8 @@ impl Plan {
             }
         }
 
-        let x = Array2::from_elem((samples, mlp.inputs()), 0.5);
-        let outputs = RefCell::new((Array2::zeros((samples, mlp.outputs())), mlp.workspace(samples)));
+        let (x, y) = activations(mlp.inputs(), mlp.outputs(), part);
+        let outputs = RefCell::new((y, mlp.workspace(part.samples())));
         let mut runs: Vec<_> = distinct
             .iter()
             .map(|plan| {
@@ -70,19 +72,20 @@ impl Plan {
     ///
     /// # Errors
     /// When this build cannot run the format with the network's instruction set.
-    pub fn uniform(mlp: &SparseMlp, batch: usize, format: Format) -> Result<Self> {
-        Self::forced(mlp.profiles(), batch, mlp.isa(), format)
+    pub fn uniform(mlp: &SparseMlp, batch: impl Into<Batch>, format: Format) -> Result<Self> {
+        Self::forced(mlp.profiles(), batch.into(), mlp.isa(), format)
     }
 }
 
 /// The seconds that a layer takes alone, without the way in and out, by those candidates, fastest first, that have a chance.
-fn times(mlp: &SparseMlp, layer: &SparseLinear, samples: usize, candidates: &[(Choice, f64)]) -> Seconds {
-    let isa = mlp.isa();
+fn times(mlp: &SparseMlp, layer: &SparseLinear, batch: Batch, candidates: &[(Choice, f64)]) -> Seconds {
+    let (isa, samples) = (mlp.isa(), batch.samples());
     let (shape, Workspace { threads, .. }) = (layer.shape(), mlp.workspace(1));
     let threads = RefCell::new(threads);
     #[cfg(feature = "dense")]
-    let (x, y) =
-        (Array2::from_elem((samples, shape.1), 0.5), RefCell::new(Array2::zeros((samples, shape.0))));
+    let (x, y) = activations(shape.1, shape.0, batch);
+    #[cfg(feature = "dense")]
+    let y = RefCell::new(y);
     let pass = |format: Format| {
         let mut threads = threads.borrow_mut();
         let [before, after] = threads[0].each_mut().map(|buffer| &mut buffer[..]);
@@ -125,4 +128,10 @@ fn times(mlp: &SparseMlp, layer: &SparseLinear, samples: usize, candidates: &[(C
         let timing = formats.iter().zip(&timings).find(|&(&timed, _)| timed == format);
         timing.map_or(f64::INFINITY, |(_, timing)| timing.best())
     })
+}
+
+/// Input and output of a batch.
+fn activations(inputs: usize, outputs: usize, batch: Batch) -> (Array2<f32>, Array2<f32>) {
+    let shape = |features| (batch.samples(), features).set_f(batch.is_feature_major());
+    (Array2::from_elem(shape(inputs), 0.5), Array2::zeros(shape(outputs)))
 }

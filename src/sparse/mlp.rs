@@ -7,7 +7,7 @@ use super::workspace::{Identity, Workspace};
 use crate::aligned::Aligned;
 use crate::format::MAX_TABLES;
 use crate::measure::duration;
-use crate::plan::{FEW_SAMPLES, Plan, Profile};
+use crate::plan::{Batch, FEW_SAMPLES, Plan, Profile};
 use crate::{Error, Isa, Result};
 
 /// A multi-layer perceptron with sparse weights. It is `Sync`: one model serves any number of threads, each with
@@ -120,8 +120,9 @@ impl SparseMlp {
         if x.nrows() == 0 {
             return Ok(());
         }
-        // A workspace mostly serves one network, and one batch size again and again.
-        let ready = Some((self.identity, x.nrows()));
+        // A workspace mostly serves one network, and one kind of batch again and again.
+        let batch = Batch::of(&x, &y);
+        let ready = Some((self.identity, batch));
         if workspace.ready != ready {
             let needed = self.buffer_len(x.nrows());
             if let Some([buffer, _]) = workspace.threads.iter().find(|[buffer, _]| buffer.len() < needed) {
@@ -129,7 +130,7 @@ impl SparseMlp {
                 return Err(Error::shape(operation, "workspace", expected, buffer.len()));
             }
             workspace.ready = None;
-            self.plan_into(x.nrows(), &mut workspace.plan);
+            self.plan_into(batch, &mut workspace.plan);
             self.make_ready(x.nrows(), workspace);
             workspace.ready = ready;
         }
@@ -177,10 +178,12 @@ impl SparseMlp {
             std::iter::successors(Some(max_batch), |batch| Some(batch / 2)).take_while(|&batch| batch > 0),
         );
         for batch in batches {
-            self.plan_into(batch, &mut workspace.plan);
-            between = between.max(self.between_len(&workspace.plan, batch));
-            for (layer, choice) in self.layers.iter().zip(workspace.plan.choices()) {
-                layer.pack(choice.format, batch);
+            for lies in [Batch::row_major(batch), Batch::feature_major(batch)] {
+                self.plan_into(lies, &mut workspace.plan);
+                between = between.max(self.between_len(&workspace.plan, batch));
+                for (layer, choice) in self.layers.iter().zip(workspace.plan.choices()) {
+                    layer.pack(choice.format, batch);
+                }
             }
         }
         workspace.between = std::array::from_fn(|_| Aligned::zeros(between));
@@ -199,16 +202,17 @@ impl SparseMlp {
         }
     }
 
-    /// What runs each layer for a batch of `batch` samples, by the cost model or by the plans that this network was
-    /// [given](Self::with_plan).
-    pub fn plan(&self, batch: usize) -> Plan {
+    /// What runs each layer for a batch, by the cost model or by the plans that this network was [given](Self::with_plan). A number is
+    /// a row-major batch of so many samples; for others see [`Batch`].
+    pub fn plan(&self, batch: impl Into<Batch>) -> Plan {
         let mut plan = Plan::empty(self.isa);
-        self.plan_into(batch, &mut plan);
+        self.plan_into(batch.into(), &mut plan);
         plan
     }
 
     /// The same network, with a plan of its own for batches of up to [`Plan::batch`] samples: the smallest of the given
-    /// plans that reaches a batch is the one that runs it, and larger batches run by the largest plan.
+    /// plans that reaches a batch is the one that runs it, and larger batches run by the largest plan. Plans for batches that lie as this
+    /// one does, row-major or feature-major, come first; where there is none, the others count.
     ///
     /// ```
     /// # use ndarray::Array2;
@@ -227,7 +231,8 @@ impl SparseMlp {
     /// When the plan is another network's: its layers have other shapes, or its kernels are for another instruction set.
     pub fn with_plan(mut self, plan: Plan) -> Result<Self> {
         plan.check("SparseMlp::with_plan", self.profiles(), self.isa)?;
-        match self.plans.binary_search_by_key(&plan.batch(), Plan::batch) {
+        let key = |plan: &Plan| (plan.batch(), plan.is_feature_major());
+        match self.plans.binary_search_by_key(&key(&plan), key) {
             Ok(index) => self.plans[index] = plan,
             Err(index) => self.plans.insert(index, plan),
         }
@@ -235,9 +240,9 @@ impl SparseMlp {
         Ok(self)
     }
 
-    fn plan_into(&self, batch: usize, plan: &mut Plan) {
-        let given = self.plans.iter().find(|plan| plan.batch() >= batch).or(self.plans.last());
-        match given {
+    fn plan_into(&self, batch: Batch, plan: &mut Plan) {
+        let lie_so = || self.plans.iter().filter(|plan| plan.is_feature_major() == batch.is_feature_major());
+        match reaching(lie_so(), batch).or_else(|| reaching(self.plans.iter(), batch)) {
             Some(given) => plan.clone_from(given),
             None => plan.model(self.profiles(), batch, self.isa),
         }
@@ -252,10 +257,10 @@ impl SparseMlp {
         self.isa
     }
 
-    /// What runs each layer for a batch of `batch` samples and why: a line a layer, with the time that it is expected to
+    /// What runs each layer for a batch and why (a number is a row-major batch of so many samples): a line a layer, with the time that it is expected to
     /// take without conversions on one thread, and what the other kernels would take; then the time of all, with that of bringing activations from
     /// layout to layout. [`Origin`](crate::plan::Origin) says how far to trust these times.
-    pub fn explain(&self, batch: usize) -> String {
+    pub fn explain(&self, batch: impl Into<Batch>) -> String {
         let plan = self.plan(batch);
         let mut text = String::new();
         for (index, (layer, choice)) in self.layers.iter().zip(plan.choices()).enumerate() {
@@ -296,4 +301,16 @@ impl SparseMlp {
     fn widest(&self) -> usize {
         self.layers.iter().map(|layer| layer.shape().0.max(layer.shape().1)).max().unwrap_or(0)
     }
+}
+
+/// Of plans by rising batch size the first that reaches a batch, or the largest.
+fn reaching<'a>(plans: impl Iterator<Item = &'a Plan>, batch: Batch) -> Option<&'a Plan> {
+    let mut largest = None;
+    for plan in plans {
+        if plan.batch() >= batch.samples() {
+            return Some(plan);
+        }
+        largest = Some(plan);
+    }
+    largest
 }

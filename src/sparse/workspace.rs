@@ -6,14 +6,14 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::run::Stretch;
 use crate::aligned::Aligned;
-use crate::plan::Plan;
+use crate::plan::{Batch, Plan};
 
 /// The memory that a forward pass needs beside its input and output, made by
 /// [`SparseMlp::workspace`](super::SparseMlp::workspace).
 #[derive(Debug)]
 pub struct Workspace {
-    /// The network and the batch size that it is ready for, if it is for any: by `plan` and `stretches`, and with room between these.
-    pub(super) ready: Option<(Identity, usize)>,
+    /// The network and the batch that it is ready for, if it is for any: by `plan` and `stretches`, and with room between these.
+    pub(super) ready: Option<(Identity, Batch)>,
     /// What runs the layers.
     pub(super) plan: Plan,
     /// The same, by layouts.

@@ -1,0 +1,168 @@
+//! What dense layers take by faer, and how it is fastest asked for them.
+
+use super::Batch;
+use super::cost::{Profile, beyond, by_cpu, dot};
+use crate::Isa;
+
+/// The nanoseconds of a dense layer that has such a `share` of its network's weights.
+pub(super) fn nanoseconds(layer: Profile, share: f64, batch: Batch, isa: Isa) -> f64 {
+    let (samples, shape) = (batch.samples() as f64, (layer.out, layer.inputs));
+    let (out, inputs, weights) =
+        (layer.out as f64, layer.inputs as f64, layer.out as f64 * layer.inputs as f64);
+    let multiply = by_cpu(isa, [1.0, 1.0, 1.0, 1.0, 2.6]) * samples * weights;
+    let away = |cache| beyond(weights, share * cache);
+    let near = of_faer(isa, [1.5e5, 4e5, 1.5e5, 1e5]);
+    // A single sample waits for its weights rather than for their multiplication.
+    let slower = by_cpu(isa, [1.0, 1.0, 1.0, 1.0, 1.7]);
+    match batch.samples() {
+        1 if by_columns(shape, isa) => {
+            let [call, weight, row] = of_faer(
+                isa,
+                [[115.0, 0.0525, 0.0], [90.0, 0.063, 0.0], [135.0, 0.12, 0.06], [137.0, 0.071, 0.035]],
+            );
+            call + weight * slower * weights + row * out
+        }
+        1 => {
+            let far = [away(near), away(1.2e6)];
+            let [call, weight, row, far_each, farther_each] = of_faer(
+                isa,
+                [
+                    [70.0, 0.045, 0.7, 0.006, 0.0445],
+                    [74.0, 0.058, 0.45, 0.106, 0.0],
+                    [135.0, 0.085, 2.3, 0.045, 0.25],
+                    [99.0, 0.0575, 2.2, 0.019, 0.13],
+                ],
+            );
+            call + weight * slower * weights + row * out + dot([far_each, farther_each], far)
+        }
+        // Where it is known how a batch lies.
+        2.. if isa.is_golden_cove_avx512() => of_golden_cove(layer, share, batch, isa),
+        few @ 2..FEW_SAMPLES => {
+            // There faer takes four samples at a time; what an Ice Lake takes was fitted without.
+            let fours = few.next_multiple_of(4);
+            let taken = of_faer(isa, [fours, fours, few, fours]) as f64;
+            let multiply = multiply / samples * taken;
+            let [call, weight, each, input, output, from, far_each, farther_each] = of_faer(
+                isa,
+                [
+                    [96.0, 0.0, 0.0085, 0.02, 0.02, 4.5e6, 0.006, 0.15],
+                    [0.0; 8], // (above)
+                    [165.0, 0.034, 0.02, 0.35, 0.35, 2e6, 0.125, 0.4],
+                    [152.0, 0.0, 0.025, 0.4, 0.6, 3e6, 0.048, 0.64],
+                ],
+            );
+            // With AVX2: weights as they are take longer, wherever they come from.
+            let as_they_are = by_weights(shape, few, isa);
+            let (weight, far_each) = if as_they_are { (0.2, 0.0) } else { (weight, far_each) };
+            let work = [weights, multiply, samples * inputs, samples * out];
+            let far = [away(near), away(from)];
+            call + dot([weight, each, input, output], work) + dot([far_each, farther_each], far)
+        }
+        // What it multiplies, faer packs, unless there is too little to gain by it.
+        _ => {
+            let packed = weights / (1.0 + samples / 64.0);
+            let [call, each @ ..] = of_faer(
+                isa,
+                [
+                    [162.0, 0.0085, 0.08, 0.02, 0.087, 0.087, 0.0],
+                    [0.0; 7], // (above)
+                    [190.0, 0.0155, 0.107, 0.32, 0.2, 0.2, 4.2],
+                    [345.0, 0.0212, 0.0488, 0.115, 0.137, 0.31, 2.4],
+                ],
+            );
+            call + dot(each, [multiply, packed, away(near), samples * inputs, samples * out, out])
+        }
+    }
+}
+
+/// [`nanoseconds`] of more than one sample on Intel's cores since Golden Cove. faer's vectors lie along the outputs of rows, and along
+/// the samples of columns: those that do not fill their last vector take longer.
+fn of_golden_cove(layer: Profile, share: f64, batch: Batch, isa: Isa) -> f64 {
+    let (samples, out, inputs) = (batch.samples() as f64, layer.out as f64, layer.inputs as f64);
+    let weights = out * inputs;
+    let multiply = samples * weights;
+    let far = beyond(weights, share * 4e5);
+    let unfilled = |count: usize| f64::from(u8::from(!count.is_multiple_of(isa.lanes())));
+    let ends = [samples * inputs, samples * out];
+    if batch.samples() < FEW_SAMPLES {
+        // Four samples at a time.
+        let passes = batch.samples().div_ceil(4) as f64;
+        let (call, each_far, way) = if batch.is_feature_major() {
+            (33.0, [0.11, 0.021], [0.487, 0.408])
+        } else {
+            (77.0, [0.086, 0.034], [0.146, 0.151])
+        };
+        let masked = unfilled(layer.out) * passes * (0.0164 * weights + 0.36 * inputs);
+        let work = dot([0.0035, 0.03], [multiply, passes * weights]);
+        call + 11.5 * samples + work + masked + dot(each_far, [far, passes * far]) + dot(way, ends)
+    } else {
+        let packed = weights / (1.0 + samples / 64.0);
+        let far_out = beyond(samples * out, 2e5);
+        if batch.is_feature_major() {
+            let masked =
+                unfilled(batch.samples()) * dot([0.0019, 0.024, 0.055], [multiply, ends[0], ends[1]]);
+            let work = dot([0.0103, 0.16, 0.045], [multiply, packed, far]);
+            113.0 + work + masked + dot([0.046, 0.066], ends) + dot([2.7, 0.05], [out, far_out])
+        } else {
+            let masked = unfilled(layer.out) * dot([0.0005, 0.131, 8.3], [multiply, ends[0], samples]);
+            let work = dot([0.0112, 0.058, 0.36], [multiply, packed, far]);
+            let rows = dot([2.9, 1.2, 1.1], [samples, inputs, out]);
+            38.0 + work + masked + dot([0.016, 0.087], ends) + rows + 0.19 * far_out
+        }
+    }
+}
+
+/// The one of faer on these CPUs: for portable code that of the first server.
+fn of_faer<T: Copy>(isa: Isa, [amd, golden_cove, avx512, avx2]: [T; 4]) -> T {
+    by_cpu(isa, [amd, golden_cove, avx512, avx2, avx512])
+}
+
+/// Samples below which a dense layer brings a batch into rows, whatever layout it has: there faer is several times as fast.
+pub(crate) const FEW_SAMPLES: usize = 13;
+
+/// Whether samples are so few with an instruction set, and the layer's shape. With AVX2 the rows are worth the way there where the
+/// transposed weights are, and where there are outputs enough: the fewer, the sooner faer is as fast on the samples of a feature, of
+/// which eight fill a vector. (Measured on 64 layers, of 6 to 64 outputs.)
+#[cfg(feature = "dense")]
+pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bool {
+    let by_outputs = match shape.0 {
+        ..=8 => 0,
+        9..=15 => 5,
+        16..=39 => 8,
+        _ => 9,
+    };
+    samples < by_cpu(isa, [FEW_SAMPLES, FEW_SAMPLES, FEW_SAMPLES, by_outputs, FEW_SAMPLES])
+        && !by_weights(shape, samples, isa)
+}
+
+/// Whether faer multiplies rows of samples faster by a layer's weights as they are than by their transpose: with AVX2, where they
+/// do not stay in a cache, or are packed for many samples anyway. (Measured on some 40 random layers of 256 to 3400 thousand weights,
+/// and on squares of 300 to 4096: the other way round takes up to three times as long from there on, and up to twice as long below.)
+pub(crate) fn by_weights((out, inputs): (usize, usize), samples: usize, isa: Isa) -> bool {
+    let avx2 = match out * inputs {
+        2_000_001.. => true,
+        1_200_001.. => samples >= 4,
+        weights => {
+            samples >= FEW_SAMPLES && (weights > 750_000 || samples.saturating_mul(weights) >= 30_000_000)
+        }
+    };
+    by_cpu(isa, [false, false, false, avx2, false])
+}
+
+/// Whether faer multiplies one sample faster by the columns of a layer's weights than by their rows, which are short: with AVX2 also
+/// rows of 64 to 150, where there are many. (By up to 25%, on 16 layers of 300 to 2000 outputs.)
+pub(crate) fn by_columns((out, inputs): (usize, usize), isa: Isa) -> bool {
+    let avx2 = inputs <= 150 && out >= 300;
+    inputs < 64 && out >= inputs || by_cpu(isa, [false, false, false, avx2, false])
+}
+
+/// Whether faer multiplies a batch faster where activations lie feature-major between dense layers of so many outputs each. On
+/// AMD that is where not all of them fill their vectors: then samples had better. Both limits of batches were measured, the one
+/// of AMD on twelve networks, the others on two.
+pub(crate) fn by_features(mut outs: impl Iterator<Item = usize>, batch: usize, isa: Isa) -> bool {
+    if isa.is_amd_avx512() {
+        batch >= 40 && outs.any(|out| out % isa.lanes() != 0)
+    } else {
+        (FEW_SAMPLES..192).contains(&batch)
+    }
+}
