@@ -98,8 +98,9 @@ impl SparseMlp {
     /// [`forward`](Self::forward) into `y` (`[batch, out]`, of any strides), allocating nothing on one thread (but where a
     /// [plan](Self::plan) has a dense layer: what faer allocates, and a sample where `y` is neither row-major nor feature-major).
     ///
-    /// The same input gives the same bits, whatever the workspace held before. A batch beyond the one that the
-    /// workspace was made for is served too, and may pack weights first.
+    /// The same input gives the same bits, whatever the workspace held before. (Where it lies the other way, row-major or feature-major,
+    /// its [plan](Self::plan) may be another, and its bits with it.) A batch beyond the one that the workspace was made for is served too,
+    /// and may pack weights first.
     ///
     /// # Errors
     /// When `x` or `y` has another shape, or the workspace is too small because it is another network's.
