@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use common::{isas, noise_matrix};
 use ndarray::{Array2, s};
-use tombola::plan::{Format, Plan};
+use tombola::plan::{Batch, Format, Plan};
 use tombola::{Activation, Mask, SparseLinear, SparseMlp};
 
 struct Counting;
@@ -54,21 +54,27 @@ fn the_forward_pass_allocates_nothing() {
         let plans = formats.filter_map(|format| Plan::uniform(&mlp, 1, format).ok());
         let forced = plans.map(|plan| mlp.clone().with_plan(plan).unwrap());
         let x = noise_matrix(130, 130, 3);
-        let by_features = noise_matrix(130, 130, 3);
         let mut y = Array2::zeros((130, 10));
-        for mlp in forced {
+        for mlp in forced.chain([mlp.clone()]) {
             // A clone is as large.
             let mut workspace = mlp.workspace(130).clone();
             for batch in [1, 2, 3, 7, 8, 9, 16, 17, 64, 100, 130] {
+                // What faer allocates is not ours.
+                let dense =
+                    |batch: Batch| mlp.plan(batch).choices().any(|choice| choice.format == Format::Dense);
+                let by_features = noise_matrix(130, batch, 3);
+                let mut y_by_features = Array2::zeros((10, batch));
+                let dense = [Batch::row_major(batch), Batch::feature_major(batch)].map(dense);
+
                 let before = ALLOCATIONS.get();
                 let y = y.slice_mut(s![..batch, ..]);
                 mlp.forward_into(x.slice(s![..batch, ..]), y, &mut workspace).unwrap();
                 let after = ALLOCATIONS.get();
-                assert_eq!(after - before, 0, "{isa}, batch {batch}");
+                assert!(after == before || dense[0], "{isa}, batch {batch}");
+                let y = y_by_features.view_mut().reversed_axes();
+                mlp.forward_into(by_features.t(), y, &mut workspace).unwrap();
+                assert!(ALLOCATIONS.get() == after || dense[1], "{isa}, batch {batch}, feature-major");
             }
-            let before = ALLOCATIONS.get();
-            mlp.forward_into(by_features.t(), y.view_mut(), &mut workspace).unwrap();
-            assert_eq!(ALLOCATIONS.get() - before, 0, "{isa}, feature-major");
         }
     }
 }
