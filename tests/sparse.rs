@@ -156,8 +156,11 @@ fn views_of_a_batch(batch: usize) {
         mirrored.invert_axis(Axis(1));
         let mut wide = Array2::zeros((batch, 120));
         wide.slice_mut(s![.., 7..97]).assign(&plain);
+        let mut wide_by_features = Array2::zeros((90, batch + 9));
+        wide_by_features.slice_mut(s![.., 2..2 + batch]).assign(&plain.t());
+        let among_others = wide_by_features.slice(s![.., 2..2 + batch]).reversed_axes();
         let (wide, spaced) = (wide.slice(s![.., 7..97]), spaced.slice(s![..;2, 1..;3]));
-        for x in [by_features.t(), wide, spaced, mirrored.view()] {
+        for x in [by_features.t(), among_others, wide, spaced, mirrored.view()] {
             assert_eq!(x, plain);
             let mut y = Array2::zeros((21, batch));
             mlp.forward_into(x, y.view_mut().reversed_axes(), &mut workspace).unwrap();

@@ -23,16 +23,14 @@ impl Rows {
     pub(super) fn load(&self, x: ArrayView2<'_, f32>, rows: &mut [f32], isa: Isa) {
         let (batch, features) = x.dim();
         let mut rows = rows.chunks_exact_mut(self.stride.max(1)).map(|row| &mut row[..features]);
-        if batch > 1
-            && let Some(x) = x.reversed_axes().to_slice()
-        {
+        if batch > 1 && x.strides()[0] == 1 {
             for samples in self.groups() {
-                let x = x.chunks_exact(batch).map(|x| &x[samples.clone()]);
-                match samples.len() {
-                    1 => gather::<1>(x, &mut rows),
-                    2 => gather::<2>(x, &mut rows),
-                    3 => gather::<3>(x, &mut rows),
-                    _ => gather::<TOGETHER>(x, &mut rows),
+                // Of a wider matrix, as of one that has no other samples, but for that its features are found one by one.
+                match x.reversed_axes().to_slice() {
+                    Some(x) => gather_some(x.chunks_exact(batch), &samples, &mut rows),
+                    None => {
+                        gather_some(x.columns().into_iter().filter_map(|x| x.to_slice()), &samples, &mut rows)
+                    }
                 }
             }
             return;
@@ -50,16 +48,14 @@ impl Rows {
     pub(super) fn store(&self, rows: &[f32], mut y: ArrayViewMut2<'_, f32>, isa: Isa) {
         let (batch, features) = y.dim();
         let mut rows = rows.chunks_exact(self.stride.max(1)).map(|row| &row[..features]);
-        if batch > 1
-            && let Some(y) = y.view_mut().reversed_axes().into_slice()
-        {
+        if batch > 1 && y.strides()[0] == 1 {
             for samples in self.groups() {
-                let y = y.chunks_exact_mut(batch).map(|y| &mut y[samples.clone()]);
-                match samples.len() {
-                    1 => scatter::<1>(&mut rows, y),
-                    2 => scatter::<2>(&mut rows, y),
-                    3 => scatter::<3>(&mut rows, y),
-                    _ => scatter::<TOGETHER>(&mut rows, y),
+                match y.view_mut().reversed_axes().into_slice() {
+                    Some(y) => scatter_some(&mut rows, y.chunks_exact_mut(batch), &samples),
+                    None => {
+                        let y = y.columns_mut().into_iter().filter_map(|y| y.into_slice());
+                        scatter_some(&mut rows, y, &samples);
+                    }
                 }
             }
             return;
@@ -79,6 +75,21 @@ impl Rows {
     }
 }
 
+/// Of each feature the values of some samples, to the next rows.
+fn gather_some<'a, 'b>(
+    x: impl Iterator<Item = &'a [f32]>,
+    samples: &Range<usize>,
+    rows: &mut impl Iterator<Item = &'b mut [f32]>,
+) {
+    let x = x.map(|x| &x[samples.clone()]);
+    match samples.len() {
+        1 => gather::<1>(x, rows),
+        2 => gather::<2>(x, rows),
+        3 => gather::<3>(x, rows),
+        _ => gather::<TOGETHER>(x, rows),
+    }
+}
+
 /// Of each feature the values of `N` samples, to the next `N` rows.
 fn gather<'a, 'b, const N: usize>(
     x: impl Iterator<Item = &'a [f32]>,
@@ -89,6 +100,21 @@ fn gather<'a, 'b, const N: usize>(
         for (row, &value) in rows.iter_mut().zip(x) {
             row[feature] = value;
         }
+    }
+}
+
+/// Of the next rows, to each feature their values of some samples.
+fn scatter_some<'a, 'b>(
+    rows: &mut impl Iterator<Item = &'a [f32]>,
+    y: impl Iterator<Item = &'b mut [f32]>,
+    samples: &Range<usize>,
+) {
+    let y = y.map(|y| &mut y[samples.clone()]);
+    match samples.len() {
+        1 => scatter::<1>(rows, y),
+        2 => scatter::<2>(rows, y),
+        3 => scatter::<3>(rows, y),
+        _ => scatter::<TOGETHER>(rows, y),
     }
 }
 
