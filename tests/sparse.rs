@@ -244,7 +244,7 @@ fn threads_do_not_show() {
     // So many rows that threads share them out, where there are too few samples for that.
     let wide = [layer(1300, 150, 0.05, Activation::Gelu, 3), layer(1100, 1300, 0.01, Activation::Softmax, 4)];
     threads_do_not_show_in(&narrow, &[1, 2, 8, 17, 31, 64, 100, 333]);
-    threads_do_not_show_in(&wide, &[1, 17, 64, 100]);
+    threads_do_not_show_in(&wide, &[1, 17, 64, 100, 600]);
     // Whose dense product takes a single sample by columns.
     let short = [layer(2600, 60, 0.3, Activation::Relu, 6)];
     threads_do_not_show_in(&short, &[1, 2]);
