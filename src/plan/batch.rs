@@ -11,7 +11,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 /// assert_eq!(Batch::from(64), Batch::row_major(64));
 /// assert!(Batch::feature_major(64).is_feature_major());
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Batch {
     samples: usize,
     feature_major: bool,

@@ -22,10 +22,9 @@ const HOPELESS: f64 = 6.0;
 
 impl Plan {
     /// The plan that runs a batch fastest on this machine, on one thread. (A number is a row-major batch of so many samples; for others
-    /// see [`Batch`].) Each layer is timed in each
-    /// format that the cost model gives a chance, and then the whole network by the best plan of these times, by the cost
-    /// model's, and with all layers in one format, as far as the cost model gives these a chance. That is some 50 passes or more,
-    /// and packs the weights in those formats. [`SparseMlp::with_plan`] puts the plan to use.
+    /// see [`Batch`].) Each layer is timed in each format that the cost model gives a chance, and then the whole network by the best plan
+    /// of these times, by the cost model's, and with all layers in one format, as far as the cost model gives these a chance. That is
+    /// some 50 passes or more, and packs the weights in those formats. [`SparseMlp::with_plan`] puts the plan to use.
     pub fn measured(mlp: &SparseMlp, batch: impl Into<Batch>) -> Self {
         let batch = batch.into();
         // A longer batch is more of the same.

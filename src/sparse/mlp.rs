@@ -259,9 +259,10 @@ impl SparseMlp {
         self.isa
     }
 
-    /// What runs each layer for a batch and why (a number is a row-major batch of so many samples): a line a layer, with the time that it is expected to
-    /// take without conversions on one thread, and what the other kernels would take; then the time of all, with that of bringing activations from
-    /// layout to layout. [`Origin`](crate::plan::Origin) says how far to trust these times.
+    /// What runs each layer for a batch and why (a number is a row-major batch of so many samples; for others see [`Batch`]): a line a
+    /// layer, with the time that it is expected to take without conversions on one thread, and what the other kernels would take; then
+    /// the time of all, with that of bringing activations from layout to layout. [`Origin`](crate::plan::Origin) says how far to trust
+    /// these times.
     pub fn explain(&self, batch: impl Into<Batch>) -> String {
         let plan = self.plan(batch);
         let mut text = String::new();
