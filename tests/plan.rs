@@ -288,3 +288,20 @@ fn a_plan_is_measured_as_its_batch_lies() {
         assert_eq!((plan.batch(), plan.is_feature_major(), plan.origin()), (20, true, Origin::Measured));
     }
 }
+
+/// A format that a layer does not fit runs all the same; how long it takes, nobody knows.
+#[test]
+fn no_time_is_made_up_for_a_format_that_does_not_fit() {
+    for isa in isas() {
+        let mlp = SparseMlp::new(vec![linear(40, 60, 0.5, isa)]).unwrap();
+        let plan = Plan::uniform(&mlp, 3, Format::Block).unwrap();
+        assert_eq!(plan.seconds(0), f64::INFINITY, "random weights are no blocks");
+        let x = noise_matrix(3, 60, 3);
+        let expected = mlp.forward(x.view()).unwrap();
+        let forced = mlp.with_plan(plan).unwrap();
+        let text = forced.explain(3);
+        assert!(text.contains("in an unknown time (") && text.contains("in all an unknown time"), "{text}");
+        let y = forced.forward(x.view()).unwrap();
+        assert!((y - expected).iter().all(|difference| difference.abs() < 1e-4), "{isa}");
+    }
+}

@@ -256,7 +256,8 @@ impl Plan {
         Ok(())
     }
 
-    /// The seconds that a layer takes without conversions on one thread, as chosen.
+    /// The seconds that a layer takes without conversions on one thread, as chosen; infinite where it was [forced](Self::uniform) into
+    /// a format that it does not fit, N:M or blocks.
     ///
     /// # Panics
     /// When there is no such layer.

@@ -271,8 +271,8 @@ impl SparseMlp {
             let density = 100.0 * layer.kept() as f64 / (out * inputs) as f64;
             let (kept, activation) = (layer.kept(), layer.activation());
             let mut line = format!(
-                "layer {index}: {out}×{inputs}, {kept} weights ({density:.1}%), {activation}: {choice} in about {}",
-                duration(plan.seconds(index))
+                "layer {index}: {out}×{inputs}, {kept} weights ({density:.1}%), {activation}: {choice} in {}",
+                expected(plan.seconds(index))
             );
             let others = plan.candidates(index).into_iter().filter(|&(other, _)| other != choice);
             let others: Vec<_> =
@@ -283,8 +283,8 @@ impl SparseMlp {
             text += &line;
             text.push('\n');
         }
-        let [total, conversions] = [plan.total(), plan.conversions()].map(duration);
-        text + &format!("in all about {total}, of which {conversions} between layouts\n")
+        let (total, conversions) = (expected(plan.total()), duration(plan.conversions()));
+        text + &format!("in all {total}, of which {conversions} between layouts\n")
     }
 
     /// Floats from a sample to the next in rows, for every layer: a lookup reads whole windows.
@@ -304,6 +304,11 @@ impl SparseMlp {
     fn widest(&self) -> usize {
         self.layers.iter().map(|layer| layer.shape().0.max(layer.shape().1)).max().unwrap_or(0)
     }
+}
+
+/// A time in words. N:M and blocks may be forced upon layers that do not fit them: the cost model has none for those.
+fn expected(seconds: f64) -> String {
+    if seconds.is_finite() { format!("about {}", duration(seconds)) } else { "an unknown time".to_owned() }
 }
 
 /// Of plans by rising batch size the first that reaches a batch, or the largest.
