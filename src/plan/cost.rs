@@ -13,7 +13,7 @@
 //! - for Intel's cores since Golden Cove a Granite Rapids, by its caches, of 4.0 GHz (0.12 for a dense sample to 0.39 for blocks of
 //!   16). Set by hand: what panels take at least, and lookups, from 30 layers with each window (0.11 for one sample). Sliced ELLPACK is
 //!   newer: 220 layers of 80 to 99.5% sparsity (0.18), and by hand what comes from far away. Newer, too, and from each layout by itself,
-//!   are the ways and dense products of more than one sample: 2200 layers, 700 of them of whole vectors (0.08 to 0.15, dense ones and
+//!   are the ways and dense products of more than one sample: 2200 layers, 700 of them of multiples of 4, 16 or 32 (0.08 to 0.15, dense ones and
 //!   feature-major panels up to 0.2). Of 700 others the plans are 0.9% slower than the fastest, and were 1.6% slower by
 //!   the same times for both layouts.
 //! - for AVX2 a Zen 3 of 3.2 GHz, shared and noisy, so that it is the least times that were fitted (0.14 for lookups to 0.3 for N:M).

@@ -167,7 +167,7 @@ impl Plan {
         let network = Network::of(layers.clone());
         let seconds = |layer| Format::ALL.map(|format| seconds(layer, network, format, batch, isa));
         self.fill(layers.map(|layer| (layer, seconds(layer))));
-        self.choose(MARGIN);
+        self.choose(margin(isa));
     }
 
     /// The cheapest plan by given times.
@@ -359,8 +359,10 @@ impl Clone for Plan {
 }
 
 /// By how much a sparse format must be expected to win over the dense product: the model knows neither well enough to
-/// tell less, and dense is what a user has without us.
-const MARGIN: f64 = 1.05;
+/// tell less, and dense is what a user has without us. Where it knows how a batch lies, it knows them better.
+fn margin(isa: Isa) -> f64 {
+    if isa.is_golden_cove_avx512() { 1.05 } else { 1.1 }
+}
 
 /// The seconds that it takes to go on in another layout after a layer, besides the way there. What a layer takes by itself has those of
 /// both ends in it. (Measured on the Zen 3, about.)

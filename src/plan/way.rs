@@ -21,8 +21,8 @@ pub(super) fn way(way: Way, layout: Layout, features: usize, batch: Batch, isa: 
     let nanoseconds = match layout {
         Layout::Rows if batch.samples() == 1 => 0.05 * features,
         Layout::Rows => {
-            // (Per activation and per sample. But for Golden Cove both directions are taken to be alike, and feature-major activations to
-            // be three times as far away: measured so on an Ice Lake and a Zen 5, about.)
+            // (Per activation and per sample. Each layout and direction was measured on Golden Cove alone. Elsewhere one time was fitted to
+            // both layouts together; that row-major activations take half of it, and feature-major ones half as much again, is a guess.)
             let (row_major, feature_major) = if isa.is_golden_cove_avx512() {
                 // Each group of samples goes through the lines of feature-major ones again.
                 let feature_major = match (batch.samples() > isa.row_samples(), out) {

@@ -147,7 +147,7 @@ impl SparseMlp {
 
     /// [`workspace`](Self::workspace) for as many threads as the current rayon pool has: with it, `forward_into` cuts
     /// a batch into a part for each of them, or the rows of large layers where these parts would be too small: less than two vectors of
-    /// samples, or where `y` is feature-major 256 samples, whose lines the threads would fetch from each other. The bits of the
+    /// samples, or where `y` is feature-major 256 samples. The bits of the
     /// result do not depend on their number. A single sample, and what else a [plan](Self::plan) runs by other formats than panels
     /// or a dense product, runs on one thread.
     ///

@@ -16,12 +16,13 @@ use crate::plan::{self, Format, Layout, Plan};
 /// to pay for packing its weights, and no more memory than that.
 pub(super) const CHUNK: usize = 2048;
 
-/// Samples of a feature that a thread writes at least, where they lie side by side: of fewer, cores fetch lines ahead that another one
-/// writes. (1024×1024, 128 and 256 samples, on two threads: 0.9 to 1.7 times as fast as on one, and 1.8 to 2 where they share rows.)
+/// Samples of a feature that a thread writes at least, where they lie side by side: narrower parts get in each other's way, presumably as
+/// cores fetch lines ahead that another one writes. (1024×1024, 128 and 256 samples, on two threads of a Granite Rapids: 0.9 to 1.7 times
+/// as fast as on one, and 1.6 to 2 where they share rows.)
 const SIDE_BY_SIDE: usize = 256;
 
 /// Weights for each activation of a layer, from which on threads share its rows rather than the samples of a tile. (Measured with 64
-/// samples on two threads, up to 20% either way.)
+/// samples on two threads of a Granite Rapids, up to 20% either way.)
 const MANY_WEIGHTS: usize = 100;
 
 /// Some neighbouring layers that work on the same layout, each by its format.
