@@ -92,6 +92,32 @@ fn tall_and_wide() {
     check(&[layer(19, 66_000, 0.003, Activation::Relu, 1)], noise_matrix(3, 66_000, 2).view());
 }
 
+/// So many weights that threads may share their rows out, few samples, and several groups of them.
+fn many_weights() -> Vec<Vec<Layer>> {
+    let with = |mask: Mask, activation| {
+        let (out, inputs) = mask.shape();
+        Layer { mask, ..layer(out, inputs, 1.0, activation, 5) }
+    };
+    // Power-law rows, of which the longest come last; rows in fours; and no more rows than fit one share, or hardly.
+    let power = Mask::from_fn((700, 640), |row, column| column < 640 * row * row / (700 * 700));
+    let fours = Mask::from_fn((300, 640), |row, column| (row / 4 * 31 + column * 17) % 10 < 8);
+    vec![
+        vec![with(power, Activation::Gelu), layer(333, 700, 0.7, Activation::Softmax, 6)],
+        vec![with(fours, Activation::Relu)],
+        vec![layer(65, 2100, 1.0, Activation::Identity, 7)],
+        vec![layer(1, 140_000, 1.0, Activation::Identity, 8)],
+    ]
+}
+
+#[test]
+fn shares_of_rows() {
+    for layers in many_weights() {
+        for batch in [1, 3, 9] {
+            check(&layers, noise_matrix(batch, layers[0].weight.ncols(), 2).view());
+        }
+    }
+}
+
 /// What a long batch gives, its parts give, to the bit.
 #[test]
 fn a_hundred_thousand_samples() {
@@ -256,6 +282,9 @@ fn threads_do_not_show() {
     // Packed in other panels where one vector of samples, or two, is the whole batch, and not a thread's part of it.
     let long = [layer(70, 700, 0.08, Activation::Relu, 5)];
     threads_do_not_show_in(&long, &[16, 17, 31, 64, 80]);
+    for layers in many_weights() {
+        threads_do_not_show_in(&layers, &[1, 3, 9, 23]);
+    }
 }
 
 #[cfg(feature = "rayon")]

@@ -18,7 +18,7 @@ pub(crate) enum Rows<'a> {
 }
 
 /// The rows of a matrix in chunks: in their own order, so that a chunk's outputs are written as one vector, or, where they differ
-/// much in length, sorted by it, so that those of a chunk are about as long.
+/// much in length, those of each [share](CsrMatrix::shares) sorted by it, so that those of a chunk are about as long.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RowChunks {
     lanes: usize,
@@ -36,7 +36,9 @@ impl RowChunks {
         let slots = |rows: &[u32]| -> usize { rows.chunks(lanes).map(|rows| longest(matrix, rows)).sum() };
         let in_turn: Vec<u32> = (0..matrix.shape().0 as u32).collect();
         let mut rows = in_turn.clone();
-        rows.sort_by_key(|&row| Reverse(entries(matrix, row).len()));
+        for share in matrix.shares().windows(2) {
+            rows[share[0]..share[1]].sort_by_key(|&row| Reverse(entries(matrix, row).len()));
+        }
         if slots(&in_turn) - slots(&rows) <= writing * rows.len().div_ceil(lanes) {
             rows = in_turn;
         }
@@ -56,9 +58,10 @@ impl RowChunks {
         self.rows[..self.count].chunks(self.lanes)
     }
 
-    /// The same, for kernels.
-    pub(crate) fn vectors(&self) -> impl ExactSizeIterator<Item = Rows<'_>> {
-        let rows = self.neighbours.iter().zip(self.rows.chunks_exact(self.lanes));
+    /// The same of some chunks, for kernels.
+    pub(crate) fn vectors(&self, chunks: Range<usize>) -> impl ExactSizeIterator<Item = Rows<'_>> {
+        let rows = &self.rows[chunks.start * self.lanes..chunks.end * self.lanes];
+        let rows = self.neighbours[chunks].iter().zip(rows.chunks_exact(self.lanes));
         rows.map(|(neighbours, rows)| neighbours.map_or(Rows::Of(rows), |row| Rows::From(row as usize)))
     }
 

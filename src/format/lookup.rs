@@ -151,7 +151,7 @@ impl LookupWork {
     pub(crate) fn of(matrix: &CsrMatrix, lanes: usize) -> Vec<Self> {
         let rows = RowChunks::new(matrix, lanes, writing(lanes));
         let apart = rows.iter().len().div_ceil(SOME_CHUNKS).max(1);
-        // Steps go with the longest row of a chunk, which in sorted ones falls from the first to the last.
+        // Steps go with the longest row of a chunk, which in sorted ones falls from the first to the last of a share.
         let all: usize = rows.iter().map(|rows| longest(matrix, rows)).sum();
         let some: usize = rows.iter().step_by(apart).map(|rows| longest(matrix, rows)).sum();
         let for_all = all as f64 / some.max(1) as f64;

@@ -27,6 +27,7 @@ use sprs::CsMatI;
 pub use block::{BlockMatrix, Blocks};
 pub(crate) use chunks::Rows;
 pub use csr::CsrMatrix;
+pub(crate) use csr::SHARE_WEIGHTS;
 pub use lookup::{LookupMatrix, Window};
 pub(crate) use lookup::{LookupWork, MAX_TABLES};
 pub(crate) use nm::BLOCK as NM_BLOCK;

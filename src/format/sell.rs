@@ -7,8 +7,8 @@
 //! [lookup](super::LookupMatrix), but only for weights that are there: it wins where a lookup's windows are nearly empty, and takes
 //! the place of lookups without AVX2.
 //!
-//! Where rows differ in length they are sorted by it, all of them, so that those of a chunk are about as long; else they keep their
-//! order, and a chunk's outputs are written as one vector.
+//! Where rows differ in length they are sorted by it, as many as a thread takes together (the paper's σ: all of them, in a small
+//! matrix), so that those of a chunk are about as long; else they keep their order, and a chunk's outputs are written as one vector.
 //!
 //! A slot that holds nothing has weight 0 on the first column, and computes 0 × an activation, which is NaN where that is
 //! infinite or NaN. The kernel redoes from the plain CSR whatever does not come out finite.

@@ -5,7 +5,7 @@
 //! their columns, `spmv_sell` where few weights are left), `spmv_csr` for one sample, `transpose` between the
 //! caller's layout and the kernels', and `activate` for what comes after; `roof` for what they are held against. Training
 //! has `spmm_pattern` and `sddmm` for sparse layers, `derive` for the derivatives of activations, and `descend` for the
-//! optimizer. (The dense product is faer's: `gemm`.) An instruction set is one file that names its intrinsics (`avx512`,
+//! optimizer. (The dense product is faer's: `gemm`.) Where threads share the outputs of a few samples, [`Outputs`] keeps their rows apart. An instruction set is one file that names its intrinsics (`avx512`,
 //! `avx2`) or spells them out in plain Rust (`portable`), and one arm in [`Isa::run`]. NEON would be one more of each. What
 //! else a CPU is asked is in `cpu`.
 //!
@@ -39,6 +39,7 @@ mod descend;
 #[cfg(feature = "dense")]
 mod gemm;
 mod isa;
+mod outputs;
 mod portable;
 mod roof;
 #[cfg(feature = "dense")]
@@ -65,6 +66,7 @@ pub(crate) use descend::{Descend, Rule};
 pub(crate) use gemm::{finish, gemm, gemm_into};
 pub use isa::Isa;
 pub(crate) use isa::{MAX_TILE, MAX_TILE_VECTORS};
+pub(crate) use outputs::Outputs;
 pub(crate) use roof::{FmaRoof, LoadRoof};
 #[cfg(feature = "dense")]
 pub(crate) use sddmm::{RowSums, Sddmm};

@@ -1,8 +1,10 @@
 //! `Y = activation(W·X + bias)` for a few samples: what the kernels of all formats for rows are given, and how their sums end.
 
+use std::ops::Range;
+
 use super::activate::fused;
 use super::vector::spread;
-use super::{SpmvCsr, Vector};
+use super::{Outputs, SpmvCsr, Vector};
 use crate::Activation;
 use crate::format::{CsrMatrix, Rows};
 
@@ -13,7 +15,7 @@ pub(crate) struct Spmv<'a, M> {
     pub(crate) layer: RowLayer<'a>,
 }
 
-/// What such a layer has besides its packed weights. Activations are sample-major: `x_stride` and `y_stride` floats apart.
+/// What such a layer has besides its packed weights, and which of its rows are asked for.
 pub(crate) struct RowLayer<'a> {
     /// The same matrix in plain CSR, for what does not come out finite.
     pub(crate) exact: &'a CsrMatrix,
@@ -21,13 +23,11 @@ pub(crate) struct RowLayer<'a> {
     pub(crate) bias: &'a [f32],
     /// Applied if it [is fused](super::is_fused).
     pub(crate) activation: Activation,
-    pub(crate) samples: usize,
     /// `[samples, x_stride]`, of which each sample's first `in` are its features; readable as far as the format asks.
     pub(crate) x: &'a [f32],
     pub(crate) x_stride: usize,
-    /// `[samples, y_stride]`.
-    pub(crate) y: &'a mut [f32],
-    pub(crate) y_stride: usize,
+    /// Whole [shares](CsrMatrix::shares) of rows.
+    pub(crate) y: Outputs<'a>,
     /// Whether sliced ELLPACK, the only one to gather activations, does so by the CPU's instruction, rather than lane by lane.
     pub(crate) gather_at_once: bool,
 }
@@ -39,14 +39,20 @@ impl RowLayer<'_> {
     /// When one of them is too short.
     #[inline(always)]
     pub(super) fn check(&self, (rows, columns): (usize, usize), readable: usize) {
+        let whole = |end| end == 0 || end == rows || self.exact.shares().contains(&end);
         assert_eq!(self.bias.len(), rows, "one bias a row");
         assert_eq!(self.exact.shape(), (rows, columns), "the same matrix in CSR");
+        let Range { start, end } = self.y.rows();
+        assert!(end <= rows && whole(start) && whole(end), "whole shares of the rows");
         assert!(self.x_stride >= readable.max(columns), "x is readable as far as the format asks");
-        assert!(self.x.len() >= self.samples * self.x_stride, "x is [samples, x_stride]");
-        assert!(
-            self.y_stride >= rows && self.y.len() >= self.samples * self.y_stride,
-            "y is [samples, y_stride]"
-        );
+        assert!(self.x.len() >= self.y.samples() * self.x_stride, "x is [samples, x_stride]");
+    }
+
+    /// The same rows as vectors, or whatever else has so many of them and begins where shares do.
+    #[inline(always)]
+    pub(super) fn vectors(&self, height: usize) -> Range<usize> {
+        let Range { start, end } = self.y.rows();
+        start / height..end.div_ceil(height)
     }
 
     /// Adds the bias to a sample's sums of some rows, applies the activation, and writes them where they belong. A sum that is not
@@ -54,10 +60,10 @@ impl RowLayer<'_> {
     ///
     /// # Safety
     /// The CPU has the instruction set of `V`; what [`check`](Self::check) asserts holds, and there are such a sample and the rows
-    /// that are named.
+    /// that are named, among those that are asked for.
     #[inline(always)]
     pub(super) unsafe fn finish<V: Vector>(&mut self, sample: usize, rows: Rows<'_>, sums: V) {
-        let (exact, bias, activation) = (self.exact, self.bias, self.activation);
+        let (exact, bias, activation, first) = (self.exact, self.bias, self.activation, self.y.start());
         let complete = match rows {
             Rows::From(row) => row + V::LANES <= bias.len(),
             Rows::Of(rows) => rows[V::LANES - 1] != u32::MAX,
@@ -65,7 +71,7 @@ impl RowLayer<'_> {
         // SAFETY: the caller's promises; the rows of a complete vector, neighbours or not, all lie in `bias` and `y`.
         unsafe {
             let x = self.x.get_unchecked(sample * self.x_stride..);
-            let y = self.y.get_unchecked_mut(sample * self.y_stride..);
+            let y = self.y.sample_unchecked(sample);
             if complete && sums.all_finite() {
                 let sums = sums.add(match rows {
                     Rows::From(row) => V::load(bias, row),
@@ -76,10 +82,10 @@ impl RowLayer<'_> {
                     _ => sums,
                 };
                 match rows {
-                    Rows::From(row) => values.store(y, row),
+                    Rows::From(row) => values.store(y, row - first),
                     Rows::Of(rows) => {
                         for (value, &row) in spread(values).into_iter().zip(rows) {
-                            y[row as usize] = value;
+                            y[row as usize - first] = value;
                         }
                     }
                 }
@@ -95,7 +101,7 @@ impl RowLayer<'_> {
                 }
                 let bias = V::read(bias, row);
                 let sum = if sum.is_finite() { sum + bias } else { SpmvCsr::row::<V>(exact, row, bias, x) };
-                y[row] = fused(activation, sum);
+                y[row - first] = fused(activation, sum);
             }
         }
     }

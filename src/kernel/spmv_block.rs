@@ -17,7 +17,7 @@ impl Task for Spmv<'_, BlockMatrix> {
         // SAFETY: the caller promises the instruction set; the slices have just been measured, and the matrix is packed for
         // the registers of `V`.
         unsafe {
-            match self.layer.samples {
+            match self.layer.y.samples() {
                 1 => self.vectors::<V, 1, 4>(),
                 2 => self.vectors::<V, 2, 2>(),
                 3 => self.vectors::<V, 3, 2>(),
@@ -55,10 +55,10 @@ impl Spmv<'_, BlockMatrix> {
     #[inline(always)]
     unsafe fn blocks<V: Vector, const B: usize, const A: usize, const C: usize, const P: usize>(&mut self) {
         let rows = self.matrix.blocks().rows;
-        let block_rows = self.matrix.pointers().len() - 1;
+        let block_rows = self.layer.vectors(rows);
         // SAFETY: for the whole body: the caller's promises, and the matrix has these rows.
         unsafe {
-            for first in (0..block_rows).step_by(P) {
+            for first in block_rows.clone().step_by(P) {
                 if P == 1 {
                     let sums = self.sums::<V, B, A, C, P>(first);
                     self.finish(first * rows, sums);
@@ -66,7 +66,7 @@ impl Spmv<'_, BlockMatrix> {
                 }
                 // The sums of a block's rows are in several parts of a vector, and as many blocks' rows fill one.
                 let mut parts = [[V::splat(0.0); P]; B];
-                for (part, block_row) in (first..block_rows).take(P).enumerate() {
+                for (part, block_row) in (first..block_rows.end).take(P).enumerate() {
                     let sums = self.sums::<V, B, A, C, P>(block_row);
                     for (parts, sums) in parts.iter_mut().zip(sums) {
                         parts[part] = sums[0];

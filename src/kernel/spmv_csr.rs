@@ -1,24 +1,24 @@
-//! `y = activation(W·x + bias)` for one sample, `W` in plain [CSR](CsrMatrix).
+//! `Y = activation(W·X + bias)` for a few samples, `W` in plain [CSR](CsrMatrix).
 
 use std::ops::Range;
 
 use super::activate::fused;
 use super::vector::spread;
-use super::{Task, Vector};
+use super::{Outputs, Task, Vector};
 use crate::Activation;
 use crate::format::CsrMatrix;
 
-/// One layer on one sample.
+/// One layer on a few samples, one after the other.
 pub(crate) struct SpmvCsr<'a> {
     pub(crate) matrix: &'a CsrMatrix,
     /// `[out]`.
     pub(crate) bias: &'a [f32],
     /// Applied if it [is fused](super::is_fused).
     pub(crate) activation: Activation,
-    /// `[in]`.
+    /// `[samples, x_stride]`, of which each sample's first `in` are its features.
     pub(crate) x: &'a [f32],
-    /// `[out]`.
-    pub(crate) y: &'a mut [f32],
+    pub(crate) x_stride: usize,
+    pub(crate) y: Outputs<'a>,
 }
 
 /// Sums of a row that run side by side, to hide the latency of an addition.
@@ -26,14 +26,18 @@ const SUMS: usize = 4;
 
 impl Task for SpmvCsr<'_> {
     #[inline(always)]
-    unsafe fn run<V: Vector>(self) {
+    unsafe fn run<V: Vector>(mut self) {
         let (rows, columns) = self.matrix.shape();
         assert_eq!(self.bias.len(), rows, "one bias a row");
-        assert!(self.x.len() >= columns, "x is [in]");
-        assert_eq!(self.y.len(), rows, "y is [out]");
-        for (row, (y, &bias)) in self.y.iter_mut().zip(self.bias).enumerate() {
-            // SAFETY: `row` is a row, and `x` has been measured.
-            *y = fused(self.activation, unsafe { Self::row::<V>(self.matrix, row, bias, self.x) });
+        assert!(self.x_stride >= columns, "x is [in] for each sample");
+        let rows = self.y.rows();
+        let bias = &self.bias[rows.clone()];
+        for sample in 0..self.y.samples() {
+            let x = &self.x[sample * self.x_stride..][..columns];
+            for ((row, y), &bias) in rows.clone().zip(self.y.sample(sample)).zip(bias) {
+                // SAFETY: `row` is a row, for there is a bias of it, and `x` has been measured.
+                *y = fused(self.activation, unsafe { Self::row::<V>(self.matrix, row, bias, x) });
+            }
         }
     }
 }

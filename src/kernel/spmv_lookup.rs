@@ -24,7 +24,7 @@ impl Task for Spmv<'_, LookupMatrix> {
         // SAFETY: the caller promises the instruction set; the slices have just been measured, and the matrix is
         // packed for the registers of `V`.
         unsafe {
-            match self.layer.samples {
+            match self.layer.y.samples() {
                 1 => self.windows::<V, 1, SUMS>(),
                 2 => self.windows::<V, 2, 2>(),
                 3 => self.windows::<V, 3, 2>(),
@@ -69,7 +69,10 @@ impl Spmv<'_, LookupMatrix> {
         let (starts, words, values) = (self.matrix.starts(), self.matrix.words(), self.matrix.values());
         let (x, x_stride) = (self.layer.x, self.layer.x_stride);
         let far = size_of_val(values) >= FAR;
-        for (chunk, rows) in self.matrix.chunks().iter().zip(self.matrix.rows().vectors()) {
+        let chunks = self.layer.vectors(V::LANES);
+        for (chunk, rows) in
+            self.matrix.chunks()[chunks.clone()].iter().zip(self.matrix.rows().vectors(chunks))
+        {
             // SAFETY: `LookupMatrix` has, for each vector of words of the chunk, so many steps, and for each of these `N` vectors
             // of values; each sample of `x` is readable to whole windows, and no window begins later. A chunk has a row,
             // or the mark of none, for each lane.
@@ -168,7 +171,7 @@ mod tests {
 
     use super::*;
     use crate::format::CsrMatrix;
-    use crate::kernel::RowLayer;
+    use crate::kernel::{Outputs, RowLayer};
     use crate::{Activation, Isa, Mask};
 
     /// A plan takes the window that it expects to be fastest, so that no test through the public interface sees all of them.
@@ -191,11 +194,9 @@ mod tests {
                             exact: &exact,
                             bias,
                             activation,
-                            samples,
                             x: &x,
                             x_stride,
-                            y: &mut y,
-                            y_stride: rows,
+                            y: Outputs::new(&mut y, samples, rows, rows),
                             gather_at_once: false,
                         };
                         isa.run(Spmv { matrix: &matrix, layer });

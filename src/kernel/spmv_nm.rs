@@ -17,7 +17,7 @@ impl Task for Spmv<'_, NmMatrix> {
         // SAFETY: the caller promises the instruction set; the slices have just been measured, and the matrix is packed for
         // the registers of `V`.
         unsafe {
-            match self.layer.samples {
+            match self.layer.y.samples() {
                 1 => self.blocks::<V, 1>(),
                 2 => self.blocks::<V, 2>(),
                 3 => self.blocks::<V, 3>(),
@@ -35,11 +35,11 @@ impl Spmv<'_, NmMatrix> {
     /// The CPU has the instruction set of `V`, `samples` is `B`, and what `run` asserts holds.
     #[inline(always)]
     unsafe fn blocks<V: Vector, const B: usize>(&mut self) {
-        let vectors = self.matrix.vectors();
-        let whole = vectors / NM_BLOCK * NM_BLOCK;
-        // SAFETY: the caller's promises; the matrix has these blocks.
+        let vectors = self.layer.vectors(V::LANES);
+        let whole = vectors.start + vectors.len() / NM_BLOCK * NM_BLOCK;
+        // SAFETY: the caller's promises; the matrix has these blocks, for shares are of whole ones.
         unsafe {
-            for first in (0..whole).step_by(NM_BLOCK) {
+            for first in (vectors.start..whole).step_by(NM_BLOCK) {
                 // Sums, positions and tables of all vectors stay in registers, or those of half of them at a time.
                 if B <= if V::LANES == 16 { 3 } else { 1 } {
                     self.tables::<V, B, NM_BLOCK>(first, 0, NM_BLOCK);
@@ -48,7 +48,7 @@ impl Spmv<'_, NmMatrix> {
                     self.tables::<V, B, { NM_BLOCK / 2 }>(first, NM_BLOCK / 2, NM_BLOCK);
                 }
             }
-            for first in whole..vectors {
+            for first in whole..vectors.end {
                 self.tables::<V, B, 1>(first, 0, 1);
             }
         }

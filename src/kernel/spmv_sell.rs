@@ -39,7 +39,7 @@ impl Spmv<'_, SellMatrix> {
     unsafe fn samples<V: Vector, C: Column, const AT_ONCE: bool>(&mut self, columns: &[C]) {
         // SAFETY: the caller's promises.
         unsafe {
-            match self.layer.samples {
+            match self.layer.y.samples() {
                 1 => self.chunks::<V, C, 1, AT_ONCE>(columns),
                 2 => self.chunks::<V, C, 2, AT_ONCE>(columns),
                 3 => self.chunks::<V, C, 3, AT_ONCE>(columns),
@@ -57,7 +57,9 @@ impl Spmv<'_, SellMatrix> {
     unsafe fn chunks<V: Vector, C: Column, const B: usize, const AT_ONCE: bool>(&mut self, columns: &[C]) {
         let (values, x, x_stride) = (self.matrix.values(), self.layer.x, self.layer.x_stride);
         let far = AT_ONCE && size_of_val(values) >= FAR;
-        for (slots, rows) in self.matrix.starts().windows(2).zip(self.matrix.rows().vectors()) {
+        let chunks = self.layer.vectors(V::LANES);
+        let starts = &self.matrix.starts()[chunks.start..=chunks.end];
+        for (slots, rows) in starts.windows(2).zip(self.matrix.rows().vectors(chunks)) {
             // SAFETY: for the whole body: `SellMatrix` has for each slot a vector of columns below `in` and a vector of values,
             // and for each chunk its rows; each sample of `x` has `in` features.
             unsafe {
@@ -88,7 +90,7 @@ mod tests {
 
     use super::*;
     use crate::format::CsrMatrix;
-    use crate::kernel::RowLayer;
+    use crate::kernel::{Outputs, RowLayer};
     use crate::{Activation, Isa, Mask};
 
     /// A CPU takes one of the two ways, so that no test through the public interface sees both.
@@ -110,11 +112,9 @@ mod tests {
                             exact: &exact,
                             bias: &bias,
                             activation: Activation::Relu,
-                            samples,
                             x: &x,
                             x_stride: columns,
-                            y: &mut y,
-                            y_stride: rows,
+                            y: Outputs::new(&mut y, samples, rows, rows),
                             gather_at_once,
                         };
                         isa.run(Spmv { matrix: &matrix, layer });

@@ -9,12 +9,14 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 #[cfg(feature = "dense")]
 use super::rows::Rows;
 #[cfg(feature = "dense")]
+use super::shares::Group;
+#[cfg(feature = "dense")]
 use super::workspace::{matrix, matrix_mut};
 #[cfg(feature = "dense")]
 use crate::aligned::Aligned;
 use crate::csr::{self, Csr};
 use crate::format::{BAND_ROWS, BlockMatrix, CsrMatrix, LookupMatrix, NmMatrix, PanelMatrix, SellMatrix};
-use crate::kernel::{Activate, MAX_TILE_VECTORS, RowLayer, Spmv, SpmvCsr, is_fused};
+use crate::kernel::MAX_TILE_VECTORS;
 #[cfg(feature = "dense")]
 use crate::kernel::{finish, gemm};
 use crate::plan::{Format, Profile};
@@ -212,75 +214,32 @@ impl SparseLinear {
     }
 
     /// The slots for lookup of a single sample, or of more.
-    fn lookup(&self, single: bool) -> &LookupMatrix {
+    pub(super) fn lookup(&self, single: bool) -> &LookupMatrix {
         let [window, shared] = self.profile().lookups.map(|work| work.window);
         let (packed, window) =
             if single || window == shared { (&self.lookup, window) } else { (&self.shared_lookup, shared) };
         packed.get_or_init(|| LookupMatrix::new(&self.matrix, window))
     }
 
-    fn nm(&self) -> &NmMatrix {
+    pub(super) fn nm(&self) -> &NmMatrix {
         self.nm.get_or_init(|| {
             NmMatrix::new(&self.matrix, self.isa.lanes())
                 .unwrap_or_else(|error| unreachable!("vectors have so many lanes: {error}"))
         })
     }
 
-    fn blocks(&self) -> &BlockMatrix {
+    pub(super) fn blocks(&self) -> &BlockMatrix {
         self.blocks.get_or_init(|| {
             BlockMatrix::new(&self.matrix, self.isa.lanes())
                 .unwrap_or_else(|error| unreachable!("vectors have so many lanes: {error}"))
         })
     }
 
-    fn sell(&self) -> &SellMatrix {
+    pub(super) fn sell(&self) -> &SellMatrix {
         self.sell.get_or_init(|| {
             SellMatrix::new(&self.matrix, self.isa.lanes())
                 .unwrap_or_else(|error| unreachable!("vectors have so many lanes: {error}"))
         })
-    }
-
-    /// The layer on a few samples, side by side, or on a `single` one that is the whole batch: `x` and `y` are
-    /// `[samples, stride]`, with a stride that both can be read to in whole windows of a lookup.
-    pub(super) fn forward_rows(
-        &self,
-        format: Format,
-        samples: usize,
-        single: bool,
-        stride: usize,
-        x: &[f32],
-        y: &mut [f32],
-    ) {
-        let (out, activation, bias) = (self.shape().0, self.activation, self.bias_slice());
-        let layer = RowLayer {
-            exact: &self.matrix,
-            bias,
-            activation,
-            samples,
-            x,
-            x_stride: stride,
-            y: &mut *y,
-            y_stride: stride,
-            gather_at_once: self.isa.gathers_at_once(),
-        };
-        match format {
-            Format::Nm => self.isa.run(Spmv { matrix: self.nm(), layer }),
-            Format::Block => self.isa.run(Spmv { matrix: self.blocks(), layer }),
-            Format::Sell => self.isa.run(Spmv { matrix: self.sell(), layer }),
-            Format::Lookup => self.isa.run(Spmv { matrix: self.lookup(single), layer }),
-            Format::Csr | Format::Panel | Format::Dense => {
-                for (x, y) in x.chunks_exact(stride).zip(y.chunks_exact_mut(stride)) {
-                    let y = &mut y[..out];
-                    self.isa.run(SpmvCsr { matrix: &self.matrix, bias, activation, x, y });
-                }
-            }
-        }
-        if !is_fused(activation) {
-            for y in y.chunks_exact_mut(stride).take(samples) {
-                let values = &mut y[..out];
-                self.isa.run(Activate { activation, values, features: out, by_features: false });
-            }
-        }
     }
 
     /// How many threads can share the rows of a tile.
@@ -335,7 +294,8 @@ impl SparseLinear {
                 let stride = x.len().max(y.len());
                 let (before, after) = (&mut before[..stride], &mut after[..stride]);
                 before.iter_mut().zip(&x).for_each(|(place, &value)| *place = value);
-                self.forward_rows(Format::Csr, 1, true, stride, before, after);
+                let group = Group { samples: 1, x: before, stride, single: true };
+                self.forward_rows(Format::Csr, group, after, 1);
                 y.iter_mut().zip(after).for_each(|(place, value)| *place = *value);
             }
         }
@@ -351,6 +311,10 @@ impl SparseLinear {
     fn transposed(&self) -> ArrayView2<'_, f32> {
         let weights = self.transposed.get_or_init(|| self.dense().reversed_axes().into());
         matrix(weights, self.shape().1, false)
+    }
+
+    pub(super) fn matrix(&self) -> &CsrMatrix {
+        &self.matrix
     }
 
     pub(super) fn bias_slice(&self) -> &[f32] {

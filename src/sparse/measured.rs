@@ -6,6 +6,7 @@ use ndarray::{Array2, ShapeBuilder};
 
 use super::bands::{Input, Output};
 use super::run::CHUNK;
+use super::shares::Group;
 use super::tile::tiles;
 use super::workspace::Workspace;
 use super::{SparseLinear, SparseMlp};
@@ -93,15 +94,9 @@ fn times(mlp: &SparseMlp, layer: &SparseLinear, batch: Batch, candidates: &[(Cho
                 let (together, stride) = (isa.row_samples(), mlp.row_stride());
                 for start in (0..samples).step_by(together) {
                     let count = together.min(samples - start);
-                    let len = count * stride;
-                    layer.forward_rows(
-                        format,
-                        count,
-                        samples == 1,
-                        stride,
-                        &before[..len],
-                        &mut after[..len],
-                    );
+                    let (x, y) = (&before[..count * stride], &mut after[..count * stride]);
+                    let group = Group { samples: count, x, stride, single: samples == 1 };
+                    layer.forward_rows(format, group, y, 1);
                 }
             }
             Layout::Tiles => {

@@ -147,9 +147,9 @@ impl SparseMlp {
 
     /// [`workspace`](Self::workspace) for as many threads as the current rayon pool has: with it, `forward_into` cuts
     /// a batch into a part for each of them, or the rows of large layers where these parts would be too small: less than two vectors of
-    /// samples, or where `y` is feature-major 256 samples. The bits of the
-    /// result do not depend on their number. A single sample, and what else a [plan](Self::plan) runs by other formats than panels
-    /// or a dense product, runs on one thread.
+    /// samples, or where `y` is feature-major 256 samples. Of a single sample, or a few, they share the rows of layers with more than
+    /// 130,000 weights; smaller ones take less time than it takes to hand them over. The bits of the result do not depend on the number
+    /// of threads.
     ///
     /// To enter a pool from outside takes some microseconds: many small batches are faster within one `install`, or from a
     /// thread that is one of the pool's (`ThreadPoolBuilder::use_current_thread`).

@@ -11,6 +11,7 @@ mod measured;
 mod mlp;
 mod rows;
 mod run;
+mod shares;
 mod shrink;
 mod statistics;
 mod tile;

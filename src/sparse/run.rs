@@ -6,10 +6,12 @@ use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
 use super::bands::{Input, Output};
 use super::rows::Rows;
+use super::shares::Group;
 use super::tile::{Tile, tiles};
 use super::workspace::{Buffers, Workspace, matrix, matrix_mut};
 use super::{SparseLinear, SparseMlp, join};
 use crate::aligned::Aligned;
+use crate::format::SHARE_WEIGHTS;
 use crate::plan::{self, Format, Layout, Plan};
 
 /// Samples that are taken together where activations of the whole batch lie between layers: enough for a dense product
@@ -24,6 +26,15 @@ const SIDE_BY_SIDE: usize = 256;
 /// Weights for each activation of a layer, from which on threads share its rows rather than the samples of a tile. (Measured with 64
 /// samples on two threads of a Granite Rapids, up to 20% either way.)
 const MANY_WEIGHTS: usize = 100;
+
+/// How samples share passes over the weights of formats for rows, whatever threads there are.
+#[derive(Clone, Copy)]
+struct Groups {
+    /// Samples of a group.
+    together: usize,
+    /// Whether the batch is a single one.
+    single: bool,
+}
 
 /// Some neighbouring layers that work on the same layout, each by its format.
 #[derive(Clone, Debug)]
@@ -156,7 +167,13 @@ impl SparseMlp {
     ) {
         let layers = layers.clone();
         match layout {
-            Layout::Rows => self.run_rows(plan, layers, x, y, &mut threads[0], batch == 1),
+            Layout::Rows => {
+                // Groups of about the same size: one left over would cost nearly as much as four.
+                let groups = x.nrows().div_ceil(self.isa().row_samples()).max(1);
+                let together = x.nrows().div_ceil(groups).max(1);
+                let groups = Groups { together, single: batch == 1 };
+                self.run_rows(plan, layers, x, y, threads, groups);
+            }
             Layout::Tiles => self.run_tiles(layers, x, y, threads, self.isa().widest_tile(batch)),
             Layout::Batch => {
                 #[cfg(feature = "dense")]
@@ -245,7 +262,8 @@ impl SparseMlp {
         }
     }
 
-    /// A small batch, or a `single` sample, with the features of a sample side by side.
+    /// A small batch, with the features of a sample side by side. Threads share its groups of samples out, if there is one for each of
+    /// them, and else the rows of those layers that have many weights.
     // As above.
     #[inline(never)]
     fn run_rows(
@@ -254,12 +272,23 @@ impl SparseMlp {
         layers: Range<usize>,
         x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
-        [before, after]: &mut Buffers,
-        single: bool,
+        threads: &mut [Buffers],
+        groups: Groups,
     ) {
-        // In groups of about the same size: one left over would cost nearly as much as four.
-        let groups = x.nrows().div_ceil(self.isa().row_samples()).max(1);
-        let (together, stride) = (x.nrows().div_ceil(groups).max(1), self.row_stride());
+        let Groups { together, single } = groups;
+        if threads.len() > 1 && self.share_groups(layers.clone(), x.nrows(), together, threads.len()) {
+            let (left, right) = threads.split_at_mut(threads.len() / 2);
+            let count = x.nrows().div_ceil(together);
+            let middle = count * left.len() / (left.len() + right.len()) * together;
+            let (x_left, x_right) = x.split_at(Axis(0), middle);
+            let (y_left, y_right) = y.split_at(Axis(0), middle);
+            join(
+                || self.run_rows(plan, layers.clone(), x_left, y_left, left, groups),
+                || self.run_rows(plan, layers.clone(), x_right, y_right, right, groups),
+            );
+            return;
+        }
+        let (stride, threads, [before, after]) = (self.row_stride(), threads.len(), &mut threads[0]);
         let mut start = 0;
         while start < x.nrows() {
             let rows = Rows { samples: start..(start + together).min(x.nrows()), stride };
@@ -270,10 +299,17 @@ impl SparseMlp {
             rows.load(x, before, self.isa());
             for index in layers.clone() {
                 let format = plan.format(index).unwrap_or_else(|| unreachable!("the plan has this layer"));
-                self.layers()[index].forward_rows(format, samples, single, stride, before, after);
+                let group = Group { samples, x: before, stride, single };
+                self.layers()[index].forward_rows(format, group, after, threads);
                 std::mem::swap(&mut before, &mut after);
             }
             rows.store(before, y.view_mut(), self.isa());
         }
+    }
+
+    /// Whether threads share the groups of some samples, of which each has work enough then, rather than the rows of layers.
+    fn share_groups(&self, layers: Range<usize>, samples: usize, together: usize, threads: usize) -> bool {
+        let kept: usize = self.layers()[layers].iter().map(SparseLinear::kept).sum();
+        samples.div_ceil(together) >= threads && kept * samples >= threads * SHARE_WEIGHTS
     }
 }

@@ -1,0 +1,90 @@
+//! A layer on a few samples, its rows shared out between threads.
+
+use std::ops::Range;
+
+use super::{SparseLinear, join};
+use crate::Activation;
+use crate::kernel::{Activate, Outputs, RowLayer, Spmv, SpmvCsr, is_fused};
+use crate::plan::Format;
+
+/// A few samples side by side, which share a pass over a layer's weights.
+#[derive(Clone, Copy)]
+pub(super) struct Group<'a> {
+    pub(super) samples: usize,
+    /// `[samples, stride]`, with a stride to which whole windows of a lookup can be read.
+    pub(super) x: &'a [f32],
+    pub(super) stride: usize,
+    /// Whether the one is the whole batch.
+    pub(super) single: bool,
+}
+
+impl SparseLinear {
+    /// The layer on a group of samples, in a format for rows: `y` is `[samples, stride]`, too. So many threads of the current rayon
+    /// pool share its rows, if it has weights enough.
+    pub(super) fn forward_rows(&self, format: Format, group: Group<'_>, y: &mut [f32], threads: usize) {
+        let mut y = Outputs::new(y, group.samples, group.stride, self.shape().0);
+        match threads {
+            1 => self.forward_shares(format, group, y.reborrow()),
+            _ => self.share_rows(format, group, y.reborrow(), threads),
+        }
+        // It is not there before all rows are.
+        if self.activation() == Activation::Softmax {
+            self.activate(y);
+        }
+    }
+
+    fn share_rows(&self, format: Format, group: Group<'_>, y: Outputs<'_>, threads: usize) {
+        let few = threads / 2;
+        let Some(middle) = self.middle(y.rows(), few, threads) else {
+            return self.forward_shares(format, group, y);
+        };
+        let (left, right) = y.split_at(middle);
+        join(
+            || self.share_rows(format, group, left, few),
+            || self.share_rows(format, group, right, threads - few),
+        );
+    }
+
+    /// Where `few` of so many threads leave some rows to the others: between two shares, by the weights. Nowhere, if there are not two.
+    fn middle(&self, rows: Range<usize>, few: usize, threads: usize) -> Option<usize> {
+        if few == 0 {
+            return None;
+        }
+        let weights = |row: usize| self.matrix().pointers()[row] as usize;
+        let [start, end] = [rows.start, rows.end].map(weights);
+        let theirs = start + (end - start) * few / threads;
+        let between =
+            self.matrix().shares().iter().copied().filter(|&row| rows.start < row && row < rows.end);
+        between.min_by_key(|&row| weights(row).abs_diff(theirs))
+    }
+
+    /// Whole shares of rows, but for a softmax.
+    fn forward_shares(&self, format: Format, group: Group<'_>, mut y: Outputs<'_>) {
+        let Group { x, stride: x_stride, single, .. } = group;
+        let (exact, bias, activation, isa) =
+            (self.matrix(), self.bias_slice(), self.activation(), self.isa());
+        let gather_at_once = isa.gathers_at_once();
+        let layer = RowLayer { exact, bias, activation, x, x_stride, y: y.reborrow(), gather_at_once };
+        match format {
+            Format::Nm => isa.run(Spmv { matrix: self.nm(), layer }),
+            Format::Block => isa.run(Spmv { matrix: self.blocks(), layer }),
+            Format::Sell => isa.run(Spmv { matrix: self.sell(), layer }),
+            Format::Lookup => isa.run(Spmv { matrix: self.lookup(single), layer }),
+            Format::Csr | Format::Panel | Format::Dense => {
+                isa.run(SpmvCsr { matrix: exact, bias, activation, x, x_stride, y: layer.y });
+            }
+        }
+        if !is_fused(activation) && activation != Activation::Softmax {
+            self.activate(y);
+        }
+    }
+
+    /// The activation, on some rows of each sample.
+    fn activate(&self, mut y: Outputs<'_>) {
+        let (activation, features) = (self.activation(), y.rows().len());
+        for sample in 0..y.samples() {
+            let values = y.sample(sample);
+            self.isa().run(Activate { activation, values, features, by_features: false });
+        }
+    }
+}
