@@ -1,9 +1,11 @@
 //! Plain CSR, checked.
 
+use super::parts::parts;
 use crate::Result;
 use crate::csr::{self, Csr};
 
-/// Weights of a share of rows, at least about: so many that it pays to hand their products to another thread.
+/// Weights of a share of rows, at least about: to multiply them by one sample takes some five microseconds, for which it pays to wake a
+/// thread.
 pub(crate) const SHARE_WEIGHTS: usize = 1 << 16;
 
 /// Shares begin at multiples of so many rows: of those of a block, of a vector, and of those that are packed together.
@@ -27,7 +29,11 @@ impl CsrMatrix {
     pub fn new(csr: Csr) -> Result<Self> {
         csr::check("CsrMatrix::new", &csr)?;
         let pointers = csr.proper_indptr().into_owned();
-        let shares = shares(&pointers);
+        let count = 1 << (csr.nnz() / SHARE_WEIGHTS).max(1).ilog2();
+        // Lookups go through all columns, however few weights a row has.
+        let row_cost = |weights: u32| f64::from(weights) + csr.cols() as f64 / 32.0;
+        let costs: Vec<_> = pointers.windows(2).map(|row| row_cost(row[1] - row[0])).collect();
+        let shares = parts(&costs, count, SHARE_UNIT);
         Ok(Self { csr, pointers, shares })
     }
 
@@ -67,18 +73,4 @@ impl CsrMatrix {
     pub(crate) fn values(&self) -> &[f32] {
         self.csr.data()
     }
-}
-
-/// Cuts rows into shares of about as many weights. Their number is a power of two, so that as many threads, or a half or a quarter, have
-/// the same to do: one that waits for another goes to sleep.
-fn shares(pointers: &[u32]) -> Vec<usize> {
-    let (rows, kept) = (pointers.len() - 1, pointers[pointers.len() - 1] as usize);
-    let count = 1 << (kept / SHARE_WEIGHTS).max(1).ilog2();
-    let start = |share| {
-        let row = pointers.partition_point(|&at| (at as usize) < kept * share / count);
-        ((row + SHARE_UNIT / 2) / SHARE_UNIT * SHARE_UNIT).min(rows)
-    };
-    let mut starts: Vec<_> = (0..count).map(start).chain([rows]).collect();
-    starts.dedup();
-    starts
 }

@@ -18,6 +18,7 @@ mod grouping;
 mod lookup;
 mod nm;
 mod panel;
+mod parts;
 #[cfg(feature = "dense")]
 mod pattern;
 mod sell;
@@ -33,7 +34,7 @@ pub(crate) use lookup::{LookupWork, MAX_TABLES};
 pub(crate) use nm::BLOCK as NM_BLOCK;
 pub use nm::{Nm, NmMatrix};
 pub use panel::{BAND_ROWS, PANEL_ROWS, PanelMatrix};
-pub(crate) use panel::{MAX_PANEL, PLACES};
+pub(crate) use panel::{MAX_PANEL, PLACES, bands};
 #[cfg(feature = "dense")]
 pub(crate) use pattern::Pattern;
 pub(crate) use sell::Columns;

@@ -2,7 +2,7 @@
 //!
 //! The batched product `Y = W·X` with `X` as `[in, samples]` reads one row of `X` for each kept weight. It is fast
 //! when those rows come from the first-level cache, so the columns are cut into panels whose rows of `X` fit there, and
-//! a band of up to [`BAND_ROWS`] of `W`'s rows is walked for one panel before the next begins. The sums of a band stay in the
+//! a band of about [`BAND_ROWS`] of `W`'s rows, or fewer, is walked for one panel before the next begins. The sums of a band stay in the
 //! second-level cache meanwhile, and bands need nothing of each other, so threads can share them out.
 //!
 //! Within a panel rows are taken [`PANEL_ROWS`] at a time, and matched so that they share columns: what is loaded of `X` then
@@ -15,6 +15,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::grouping::{self, Columns, Kinds, Segment};
+use super::parts::parts;
 use super::{CsrMatrix, csr_of_rows};
 use crate::csr::Csr;
 use crate::{Error, Result};
@@ -26,8 +27,19 @@ pub const PANEL_ROWS: usize = 4;
 /// again at no cost, so that kernels get from a place to a column's activations with one instruction less.
 pub(crate) const PLACES: usize = 8;
 
-/// Rows of a band, at most. All bands of a matrix are about the same, so that threads have the same to do.
+/// Rows of a band, at most, if all have as many weights. Bands take about as long as each other, so that of short rows one has more.
 pub const BAND_ROWS: usize = 512;
+
+/// A power of two of bands for so many rows. (There are fewer if some of the rows have most of the weights.)
+pub(crate) fn bands(rows: usize) -> usize {
+    rows.div_ceil(BAND_ROWS).next_power_of_two()
+}
+
+/// What a row of a layer takes, in weights that share no columns with other rows: in each panel its sums are taken up and put away, and at
+/// last they go to the caller. Of dense rows the neighbours share loads. (By the halves of layers whose rows are sorted by length.)
+fn row_cost(kept: f64, columns: usize, panels: usize) -> f64 {
+    kept * (1.0 - 0.4 * kept / columns as f64) + 2.0 * panels as f64 + 25.0
+}
 
 /// A sparse matrix cut into panels of columns, for batches: 4.5 to 6 bytes per kept weight, the fewer the more columns are shared,
 /// and 36 for each group of [`PANEL_ROWS`] rows in each panel.
@@ -35,8 +47,8 @@ pub const BAND_ROWS: usize = 512;
 pub struct PanelMatrix {
     shape: (usize, usize),
     width: usize,
-    /// Rows of a band; the last one may have fewer.
-    band_rows: usize,
+    /// The first row of each band, and where the last one ends.
+    bands: Vec<usize>,
     /// Of one band after the other, as many in each.
     panels: Vec<Panel>,
     groups: Vec<Group>,
@@ -98,20 +110,25 @@ impl PanelMatrix {
             return Err(Error::value("PanelMatrix::new", "width", "1 to 8192 columns", width));
         }
         let (rows, columns) = matrix.shape();
-        let bands = rows.div_ceil(BAND_ROWS).max(1);
-        let band_rows = rows.div_ceil(bands).max(1).next_multiple_of(PANEL_ROWS);
+        let kept = matrix.pointers().windows(2).map(|row| f64::from(row[1] - row[0]));
+        // With at least this for each, no band has more than ten times the rows of the mean, which are counted in 16 bits.
+        let least = matrix.kept() as f64 / (8 * rows) as f64;
+        let costs: Vec<_> =
+            kept.map(|kept| row_cost(kept, columns, columns.div_ceil(width)).max(least)).collect();
+        let bands = parts(&costs, bands(rows), PANEL_ROWS);
         let mut packed = Self {
             shape: matrix.shape(),
             width,
-            band_rows,
-            panels: Vec::with_capacity(bands * columns.div_ceil(width)),
+            panels: Vec::with_capacity((bands.len() - 1) * columns.div_ceil(width)),
             groups: Vec::new(),
             places: Vec::with_capacity(matrix.kept()),
             values: Vec::with_capacity(matrix.kept()),
+            bands: Vec::new(),
         };
-        for first in (0..rows).step_by(band_rows) {
-            packed.push_band(matrix, first..(first + band_rows).min(rows));
+        for band in bands.windows(2) {
+            packed.push_band(matrix, band[0]..band[1]);
         }
+        packed.bands = bands;
         Ok(packed)
     }
 
@@ -231,13 +248,14 @@ impl PanelMatrix {
             + size_of_val(&self.places[..])
             + size_of_val(&self.groups[..])
             + size_of_val(&self.panels[..])
+            + size_of_val(&self.bands[..])
     }
 
     /// The matrix it was packed from.
     pub fn to_csr(&self) -> Csr {
         let mut rows = vec![Vec::new(); self.shape.0];
         for (index, panel) in self.panels.iter().enumerate() {
-            let first = index / self.panels_of_band() * self.band_rows;
+            let first = self.bands[index / self.panels_of_band()];
             let (mut at, mut entry) = (panel.at, panel.entry);
             let mut take = |together: &[u16]| {
                 let column = panel.column + usize::from(self.places[at]) / PLACES;
@@ -260,6 +278,10 @@ impl PanelMatrix {
         csr_of_rows(self.shape, rows)
     }
 
+    pub(crate) fn bands(&self) -> usize {
+        self.bands.len() - 1
+    }
+
     /// Panels of each band.
     pub(crate) fn panels_of_band(&self) -> usize {
         self.shape.1.div_ceil(self.width)
@@ -272,7 +294,7 @@ impl PanelMatrix {
 
     /// The rows of some neighbouring bands.
     pub(crate) fn rows_of(&self, bands: Range<usize>) -> Range<usize> {
-        (bands.start * self.band_rows).min(self.shape.0)..(bands.end * self.band_rows).min(self.shape.0)
+        self.bands[bands.start]..self.bands[bands.end]
     }
 
     pub(crate) fn groups(&self) -> &[Group] {

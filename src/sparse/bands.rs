@@ -68,7 +68,7 @@ impl SparseLinear {
         // It is not there before all rows are.
         let batch = if softmax { output.batch.take() } else { None };
         let rows = Output { tile: &mut *output.tile, batch: output.batch };
-        self.share_bands(0..self.shares(), tile, input, own, others, rows);
+        self.share_bands(0..self.panels(tile.widest).bands(), tile, input, own, others, rows);
         if softmax {
             let (activation, values, features) = (self.activation(), &mut *output.tile, self.shape().0);
             self.isa().run(Activate { activation, values, features, by_features: true });

@@ -15,7 +15,7 @@ use super::workspace::{matrix, matrix_mut};
 #[cfg(feature = "dense")]
 use crate::aligned::Aligned;
 use crate::csr::{self, Csr};
-use crate::format::{BAND_ROWS, BlockMatrix, CsrMatrix, LookupMatrix, NmMatrix, PanelMatrix, SellMatrix};
+use crate::format::{BlockMatrix, CsrMatrix, LookupMatrix, NmMatrix, PanelMatrix, SellMatrix, bands};
 use crate::kernel::MAX_TILE_VECTORS;
 #[cfg(feature = "dense")]
 use crate::kernel::{finish, gemm};
@@ -244,7 +244,7 @@ impl SparseLinear {
 
     /// How many threads can share the rows of a tile.
     pub(super) fn shares(&self) -> usize {
-        self.shape().0.div_ceil(BAND_ROWS)
+        bands(self.shape().0)
     }
 
     /// The layer on a whole batch, by the dense product on some threads of the current rayon pool. What a pruned weight

@@ -1,7 +1,5 @@
 //! A layer on a few samples, its rows shared out between threads.
 
-use std::ops::Range;
-
 use super::{SparseLinear, join};
 use crate::Activation;
 use crate::kernel::{Activate, Outputs, RowLayer, Spmv, SpmvCsr, is_fused};
@@ -19,13 +17,14 @@ pub(super) struct Group<'a> {
 }
 
 impl SparseLinear {
-    /// The layer on a group of samples, in a format for rows: `y` is `[samples, stride]`, too. So many threads of the current rayon
-    /// pool share its rows, if it has weights enough.
+    /// The layer on a group of samples, in a format for rows: `y` is `[samples, stride]`, too. Threads of the current rayon pool share
+    /// its rows, if there are several and it has weights enough.
     pub(super) fn forward_rows(&self, format: Format, group: Group<'_>, y: &mut [f32], threads: usize) {
         let mut y = Outputs::new(y, group.samples, group.stride, self.shape().0);
-        match threads {
-            1 => self.forward_shares(format, group, y.reborrow()),
-            _ => self.share_rows(format, group, y.reborrow(), threads),
+        if threads > 1 {
+            self.share_rows(format, group, self.matrix().shares(), y.reborrow());
+        } else {
+            self.forward_shares(format, group, y.reborrow());
         }
         // It is not there before all rows are.
         if self.activation() == Activation::Softmax {
@@ -33,29 +32,18 @@ impl SparseLinear {
         }
     }
 
-    fn share_rows(&self, format: Format, group: Group<'_>, y: Outputs<'_>, threads: usize) {
-        let few = threads / 2;
-        let Some(middle) = self.middle(y.rows(), few, threads) else {
+    /// Some neighbouring shares, of which there are the starts, and the end of the last one. They are handed over one by one: a thread that
+    /// has less to do than it seemed takes some of another's.
+    fn share_rows(&self, format: Format, group: Group<'_>, shares: &[usize], y: Outputs<'_>) {
+        if shares.len() <= 2 {
             return self.forward_shares(format, group, y);
-        };
-        let (left, right) = y.split_at(middle);
-        join(
-            || self.share_rows(format, group, left, few),
-            || self.share_rows(format, group, right, threads - few),
-        );
-    }
-
-    /// Where `few` of so many threads leave some rows to the others: between two shares, by the weights. Nowhere, if there are not two.
-    fn middle(&self, rows: Range<usize>, few: usize, threads: usize) -> Option<usize> {
-        if few == 0 {
-            return None;
         }
-        let weights = |row: usize| self.matrix().pointers()[row] as usize;
-        let [start, end] = [rows.start, rows.end].map(weights);
-        let theirs = start + (end - start) * few / threads;
-        let between =
-            self.matrix().shares().iter().copied().filter(|&row| rows.start < row && row < rows.end);
-        between.min_by_key(|&row| weights(row).abs_diff(theirs))
+        let middle = shares.len() / 2;
+        let (left, right) = y.split_at(shares[middle]);
+        join(
+            || self.share_rows(format, group, &shares[..=middle], left),
+            || self.share_rows(format, group, &shares[middle..], right),
+        );
     }
 
     /// Whole shares of rows, but for a softmax.

@@ -1,0 +1,22 @@
+//! Rows cut into parts, for threads.
+
+/// Where each of `count` parts of some rows begins, and where the last one ends: at multiples of `unit`, and so that all take about as
+/// long, by what each row takes. Parts without a row are left out, of which a row that takes as long as several makes some.
+///
+/// Formats ask for a power of two, so that as many threads, or a half or a quarter, have the same to do: one that waits for another goes
+/// to sleep, and takes as long to wake up as a small layer.
+pub(super) fn parts(costs: &[f64], count: usize, unit: usize) -> Vec<usize> {
+    let (mut starts, mut before) = (vec![0], 0.0);
+    let part = costs.iter().sum::<f64>() / count as f64;
+    for (row, cost) in costs.iter().enumerate() {
+        before += cost;
+        // The multiple of the unit that is nearest to the place.
+        while before > part * starts.len() as f64 && starts.len() < count {
+            starts.push((row + unit / 2) / unit * unit);
+        }
+    }
+    starts.push(costs.len());
+    starts.iter_mut().for_each(|start| *start = (*start).min(costs.len()));
+    starts.dedup();
+    starts
+}
