@@ -9,6 +9,9 @@
 //! `avx2`) or spells them out in plain Rust (`portable`), and one arm in [`Isa::run`]. NEON would be one more of each. What
 //! else a CPU is asked is in `cpu`.
 //!
+//! The tests run clean under the address sanitizer, on every instruction set of an x86 (in minutes, so by hand, with any compiler):
+//! `RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --target x86_64-unknown-linux-gnu --lib --test sparse`.
+//!
 //! Nothing in here allocates, starts threads or reads files. What a task may assume of a packed matrix, that
 //! matrix's constructor has checked; what it assumes of the slices, its `run` asserts.
 #![allow(unsafe_code)]
