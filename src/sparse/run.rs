@@ -223,7 +223,10 @@ impl SparseMlp {
     fn share_samples(&self, layers: Range<usize>, y: &ArrayViewMut2<'_, f32>) -> bool {
         let layers = &self.layers()[layers];
         let (samples, by_features) = (y.nrows(), y.strides()[0] == 1 && y.strides()[1] != 1);
-        if layers.iter().all(|layer| layer.shares() == 1) {
+        if samples <= self.isa().lanes() {
+            // Of one vector there would be nothing left for the others.
+            false
+        } else if layers.iter().all(|layer| layer.shares() == 1) {
             true
         } else if by_features {
             samples >= 2 * SIDE_BY_SIDE
@@ -277,8 +280,16 @@ impl SparseMlp {
     ) {
         let Groups { together, single } = groups;
         if threads.len() > 1 && self.share_groups(layers.clone(), x.nrows(), together, threads.len()) {
-            let (left, right) = threads.split_at_mut(threads.len() / 2);
             let count = x.nrows().div_ceil(together);
+            if count > threads.len() && count % threads.len() == 1 {
+                // The last group comes after the others: of it they share the rows, rather than wait for a thread that has one more.
+                let (x_alike, x_last) = x.split_at(Axis(0), (count - 1) * together);
+                let (y_alike, y_last) = y.split_at(Axis(0), (count - 1) * together);
+                self.run_rows(plan, layers.clone(), x_alike, y_alike, threads, groups);
+                self.run_rows(plan, layers, x_last, y_last, threads, groups);
+                return;
+            }
+            let (left, right) = threads.split_at_mut(threads.len() / 2);
             let middle = count * left.len() / (left.len() + right.len()) * together;
             let (x_left, x_right) = x.split_at(Axis(0), middle);
             let (y_left, y_right) = y.split_at(Axis(0), middle);
