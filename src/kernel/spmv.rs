@@ -17,7 +17,7 @@ pub(crate) struct Spmv<'a, M> {
 
 /// What such a layer has besides its packed weights, and which of its rows are asked for.
 pub(crate) struct RowLayer<'a> {
-    /// The same matrix in plain CSR, for what does not come out finite.
+    /// What the matrix was packed from, whose shares its chunks keep to; and for what does not come out finite.
     pub(crate) exact: &'a CsrMatrix,
     /// `[out]`.
     pub(crate) bias: &'a [f32],
@@ -68,7 +68,8 @@ impl RowLayer<'_> {
             Rows::From(row) => row + V::LANES <= bias.len(),
             Rows::Of(rows) => rows[V::LANES - 1] != u32::MAX,
         };
-        // SAFETY: the caller's promises; the rows of a complete vector, neighbours or not, all lie in `bias` and `y`.
+        // SAFETY: the caller's promises; the rows of a complete vector, neighbours or not, all lie in `bias`, and, as chunks keep to
+        // shares, in `y`.
         unsafe {
             let x = self.x.get_unchecked(sample * self.x_stride..);
             let y = self.y.sample_unchecked(sample);
