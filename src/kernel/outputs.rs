@@ -53,8 +53,7 @@ impl<'a> Outputs<'a> {
     pub(crate) fn split_at(self, row: usize) -> (Self, Self) {
         let Range { start, end } = self.rows();
         assert!(start <= row && row <= end, "one of {start}..{end}");
-        // SAFETY: the rows of the first sample lie one after the other.
-        let middle = unsafe { self.first.add(row - start) };
+        let middle = self.first.wrapping_add(row - start);
         (Self { len: row - start, ..self }, Self { first: middle, start: row, len: end - row, ..self })
     }
 

@@ -15,7 +15,7 @@ use super::workspace::{matrix, matrix_mut};
 #[cfg(feature = "dense")]
 use crate::aligned::Aligned;
 use crate::csr::{self, Csr};
-use crate::format::{BlockMatrix, CsrMatrix, LookupMatrix, NmMatrix, PanelMatrix, SellMatrix, bands};
+use crate::format::{BlockMatrix, CsrMatrix, LookupMatrix, NmMatrix, PanelMatrix, SellMatrix};
 use crate::kernel::MAX_TILE_VECTORS;
 #[cfg(feature = "dense")]
 use crate::kernel::{finish, gemm};
@@ -240,11 +240,6 @@ impl SparseLinear {
             SellMatrix::new(&self.matrix, self.isa.lanes())
                 .unwrap_or_else(|error| unreachable!("vectors have so many lanes: {error}"))
         })
-    }
-
-    /// How many threads can share the rows of a tile.
-    pub(super) fn shares(&self) -> usize {
-        bands(self.shape().0)
     }
 
     /// The layer on a whole batch, by the dense product on some threads of the current rayon pool. What a pruned weight

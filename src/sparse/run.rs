@@ -11,7 +11,7 @@ use super::tile::{Tile, tiles};
 use super::workspace::{Buffers, Workspace, matrix, matrix_mut};
 use super::{SparseLinear, SparseMlp, join};
 use crate::aligned::Aligned;
-use crate::format::SHARE_WEIGHTS;
+use crate::format::{SHARE_WEIGHTS, bands};
 use crate::plan::{self, Format, Layout, Plan};
 
 /// Samples that are taken together where activations of the whole batch lie between layers: enough for a dense product
@@ -226,7 +226,7 @@ impl SparseMlp {
         if samples <= self.isa().lanes() {
             // Of one vector there would be nothing left for the others.
             false
-        } else if layers.iter().all(|layer| layer.shares() == 1) {
+        } else if layers.iter().all(|layer| bands(layer.shape().0) == 1) {
             true
         } else if by_features {
             samples >= 2 * SIDE_BY_SIDE
