@@ -57,8 +57,8 @@ pub(super) struct Parameters {
 }
 
 impl Folder {
-    /// A new folder, for the trial of a header.
-    pub(super) fn create(path: &Path, header: &Header) -> Result<Self> {
+    /// A new folder, for the trial of a header, and its [lines](Self::lines).
+    pub(super) fn create(path: &Path, header: &Header) -> Result<(Self, [Lines; 2])> {
         let folder = Self(path.to_owned());
         if folder.place(Header::FILE).exists() {
             let expected = "a folder without a trial; a trial is resumed, or removed by hand";
@@ -71,13 +71,11 @@ impl Folder {
             ));
         }
         fs::create_dir_all(path).map_err(|error| fault(path, error))?;
-        for lines in ["records.jsonl", "rounds.jsonl"] {
-            folder.lines(lines, 0)?;
-        }
+        let lines = folder.lines()?;
         let text = serde_json::to_string_pretty(header)
             .map_err(|error| fault(&folder.place(Header::FILE), error))?;
         state::write_bytes(&folder.place(Header::FILE), format!("{text}\n").as_bytes())?;
-        Ok(folder)
+        Ok((folder, lines))
     }
 
     /// The folder of a trial that was started.
@@ -95,24 +93,24 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// A file of lines, as far as `len`.
-    pub(super) fn lines(&self, name: &str, len: u64) -> Result<Lines> {
+    /// The records and the rounds. Whoever has them works on the trial, and nobody else does, so that they come before the checkpoint
+    /// that says how far they go.
+    pub(super) fn lines(&self) -> Result<[Lines; 2]> {
+        Ok([self.open_lines("records.jsonl")?, self.open_lines("rounds.jsonl")?])
+    }
+
+    fn open_lines(&self, name: &str) -> Result<Lines> {
         let path = self.place(name);
         let open = || {
-            let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
-            if file.metadata()?.len() < len {
-                return Err(io::Error::other("less than the checkpoint knows of"));
-            }
+            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
             // Two processes would write one file; where locks are not to be had, nobody is kept from that.
             if let Err(TryLockError::WouldBlock) = file.try_lock() {
                 return Err(io::Error::other("another process is at work on this trial"));
             }
-            file.set_len(len)?;
-            io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
             Ok(file)
         };
         let file = open().map_err(|error| fault(&path, error))?;
-        Ok(Lines { path, file, len })
+        Ok(Lines { path, file, len: 0 })
     }
 
     /// Writes the network of a round as a ticket, before or after training.
@@ -225,6 +223,19 @@ impl Folder {
 }
 
 impl Lines {
+    /// Goes on after `len` bytes, and cuts off what comes behind them.
+    pub(super) fn go_on(&mut self, len: u64) -> Result<()> {
+        let mut cut = || {
+            if self.file.metadata()?.len() < len {
+                return Err(io::Error::other("less than the checkpoint knows of"));
+            }
+            self.file.set_len(len)?;
+            io::Seek::seek(&mut self.file, io::SeekFrom::Start(len))
+        };
+        self.len = cut().map_err(|error| fault(&self.path, error))?;
+        Ok(())
+    }
+
     /// Adds a line.
     pub(super) fn push(&mut self, line: &impl Serialize) -> Result<()> {
         let mut text = serde_json::to_vec(line).map_err(|error| fault(&self.path, error))?;

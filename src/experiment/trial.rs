@@ -91,10 +91,10 @@ impl<'a> Trial<'a> {
         let header = Header { version: Header::VERSION, seed, recipe };
         // A network that cannot be made leaves no folder behind.
         Design::new(&header, data).initial()?;
-        let folder = Folder::create(folder.as_ref(), &header)?;
+        let (folder, lines) = Folder::create(folder.as_ref(), &header)?;
         let position = Position { runs: 0, lens: [0; 2], data: data.checksum(), training: None };
         folder.write_checkpoint(&position, None)?;
-        Self::at(folder, header, data, position, None)
+        Self::at(folder, lines, header, data, position, None)
     }
 
     /// Goes on with the trial in a folder. The data may have moved since, but not changed.
@@ -104,6 +104,7 @@ impl<'a> Trial<'a> {
     pub fn resume(folder: impl AsRef<Path>, data: &'a Split) -> Result<Self> {
         let (header, folder) = (Header::read(&folder)?, Folder::open(folder.as_ref()));
         let network = Design::new(&header, data).initial()?;
+        let lines = folder.lines()?;
         let (position, parameters) = folder.read_checkpoint(&network)?;
         if position.data != data.checksum() {
             return Err(Error::value(
@@ -113,11 +114,12 @@ impl<'a> Trial<'a> {
                 "others (or the same as another version reads them)",
             ));
         }
-        Self::at(folder, header, data, position, parameters)
+        Self::at(folder, lines, header, data, position, parameters)
     }
 
     fn at(
         folder: Folder,
+        [mut records, mut rounds]: [Lines; 2],
         header: Header,
         data: &'a Split,
         position: Position,
@@ -137,8 +139,8 @@ impl<'a> Trial<'a> {
             return Err(Error::new(ErrorKind::Format, "Trial::resume", "checkpoint", expected, found));
         }
         let (done, checksum) = (position.runs, position.data);
-        let records = folder.lines("records.jsonl", position.lens[0])?;
-        let rounds = folder.lines("rounds.jsonl", position.lens[1])?;
+        records.go_on(position.lens[0])?;
+        rounds.go_on(position.lens[1])?;
         folder.sweep()?;
         let mut trial = Self {
             folder,
