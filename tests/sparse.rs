@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Layer, assert_within, bits, every_kernel, isas, layer, noise_matrix, reference, sparse};
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, ShapeBuilder, array, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, ShapeBuilder, array, s};
 use proptest::prelude::*;
 use tombola::plan::{Batch, Format};
 use tombola::{Activation, Csr, ErrorKind, Isa, Mask, SparseLinear, SparseMlp};
@@ -321,6 +321,20 @@ fn threads_do_not_show_in(layers: &[common::Layer], batches: &[usize]) {
 }
 
 /// The stride of an axis of one place means nothing, and of views that share their numbers it may be anything.
+/// The columns of a single one may be any number of floats apart.
+#[test]
+fn a_column_without_a_neighbour() {
+    let (batch, layers) = (70, [layer(1, 30, 0.5, Activation::Relu, 5)]);
+    let x = noise_matrix(batch, 30, 6);
+    for (what, mlp) in every_kernel(&layers) {
+        let mut y = vec![0.0; batch];
+        let view =
+            ArrayViewMut2::from_shape((batch, 1).strides((1, isize::MAX as usize / 4)), &mut y).unwrap();
+        mlp.forward_into(x.view(), view, &mut mlp.workspace(batch)).unwrap();
+        assert_eq!(bits(ArrayView1::from(&y)), bits(mlp.forward(x.view()).unwrap().column(0)), "{what}");
+    }
+}
+
 #[test]
 fn strides_below_zero() {
     for (isa, mlp) in every_kernel(&[layer(1, 50, 0.4, Activation::Relu, 1)]) {

@@ -23,6 +23,8 @@ pub(crate) enum Rows<'a> {
 pub(crate) struct RowChunks {
     lanes: usize,
     count: usize,
+    /// Where the shares of rows begin that chunks keep to, and the last one ends.
+    shares: Vec<usize>,
     /// So many rows, chunk by chunk, and `u32::MAX` where the last chunk lacks one.
     rows: Vec<u32>,
     /// For each chunk the first of its rows, where they are all there and follow each other.
@@ -46,11 +48,16 @@ impl RowChunks {
         let neighbours = rows.chunks(lanes).map(|rows| follow(rows).then_some(rows[0])).collect();
         let count = rows.len();
         rows.resize(count.next_multiple_of(lanes), u32::MAX);
-        Self { lanes, count, rows, neighbours }
+        Self { lanes, count, shares: matrix.shares().to_vec(), rows, neighbours }
     }
 
     pub(super) fn lanes(&self) -> usize {
         self.lanes
+    }
+
+    /// The [shares](CsrMatrix::shares) of the matrix that it was packed from: each chunk's rows are of one of them.
+    pub(crate) fn shares(&self) -> &[usize] {
+        &self.shares
     }
 
     /// The rows of each chunk.
@@ -71,7 +78,7 @@ impl RowChunks {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&self.rows[..]) + size_of_val(&self.neighbours[..])
+        size_of_val(&self.rows[..]) + size_of_val(&self.neighbours[..]) + size_of_val(&self.shares[..])
     }
 }
 

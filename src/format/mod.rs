@@ -3,7 +3,7 @@
 //!
 //! | layout | for | bytes per kept weight |
 //! |---|---|---|
-//! | [`CsrMatrix`] | sums that are not finite, which kernels do again from it | 8, and 4 a row |
+//! | [`CsrMatrix`] | what the others are packed from; sums that are not finite are done again from it, and it can be run itself | 8, and 4 a row |
 //! | [`LookupMatrix`] | single samples and small batches | 6 to 8 at 80%, 10 to 14 at 95%, with padding |
 //! | [`NmMatrix`] | the same, where every M columns of a row keep N | 4.25 for 2:4, up to 4.7 for others |
 //! | [`BlockMatrix`] | the same, where R neighbouring rows share their columns | 4.25 for 16 rows, 5 for 4 |
@@ -26,7 +26,7 @@ mod sell;
 use sprs::CsMatI;
 
 pub use block::{BlockMatrix, Blocks};
-pub(crate) use chunks::Rows;
+pub(crate) use chunks::{RowChunks, Rows};
 pub use csr::CsrMatrix;
 pub(crate) use csr::SHARE_WEIGHTS;
 pub use lookup::{LookupMatrix, Window};

@@ -6,7 +6,7 @@ use super::activate::fused;
 use super::vector::spread;
 use super::{Outputs, SpmvCsr, Vector};
 use crate::Activation;
-use crate::format::{CsrMatrix, Rows};
+use crate::format::{CsrMatrix, RowChunks, Rows};
 
 /// One layer on one to four samples, which share what a packed matrix says of its columns: a [task](super::Task) for each of the formats
 /// that `M` can be.
@@ -17,7 +17,7 @@ pub(crate) struct Spmv<'a, M> {
 
 /// What such a layer has besides its packed weights, and which of its rows are asked for.
 pub(crate) struct RowLayer<'a> {
-    /// What the matrix was packed from, whose shares its chunks keep to; and for what does not come out finite.
+    /// What the matrix was packed from: for its shares, and for what does not come out finite.
     pub(crate) exact: &'a CsrMatrix,
     /// `[out]`.
     pub(crate) bias: &'a [f32],
@@ -48,6 +48,17 @@ impl RowLayer<'_> {
         assert!(self.x.len() >= self.y.samples() * self.x_stride, "x is [samples, x_stride]");
     }
 
+    /// Sees that chunks of rows keep to the shares that `y` is whole ones of.
+    ///
+    /// # Panics
+    /// When they keep to others.
+    #[inline(always)]
+    pub(super) fn check_chunks(&self, chunks: &RowChunks) {
+        // All rows are a share.
+        let whole = self.y.rows() == (0..self.bias.len());
+        assert!(whole || chunks.shares() == self.exact.shares(), "chunks of the same shares");
+    }
+
     /// The same rows as vectors, or whatever else has so many of them and begins where shares do.
     #[inline(always)]
     pub(super) fn vectors(&self, height: usize) -> Range<usize> {
@@ -59,8 +70,8 @@ impl RowLayer<'_> {
     /// finite is done again from the CSR.
     ///
     /// # Safety
-    /// The CPU has the instruction set of `V`; what [`check`](Self::check) asserts holds, and there are such a sample and the rows
-    /// that are named, among those that are asked for.
+    /// The CPU has the instruction set of `V`; what [`check`](Self::check) asserts holds, and [`check_chunks`](Self::check_chunks), if the
+    /// rows are a chunk's; and there are such a sample and the rows that are named, among those that are asked for.
     #[inline(always)]
     pub(super) unsafe fn finish<V: Vector>(&mut self, sample: usize, rows: Rows<'_>, sums: V) {
         let (exact, bias, activation, first) = (self.exact, self.bias, self.activation, self.y.start());

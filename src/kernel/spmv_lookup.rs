@@ -21,6 +21,7 @@ impl Task for Spmv<'_, LookupMatrix> {
         let window = self.matrix.window();
         assert_eq!(window.lanes(), V::LANES, "packed for other registers");
         self.layer.check((rows, columns), window.readable(columns));
+        self.layer.check_chunks(self.matrix.rows());
         // SAFETY: the caller promises the instruction set; the slices have just been measured, and the matrix is
         // packed for the registers of `V`.
         unsafe {

@@ -16,6 +16,7 @@ impl Task for Spmv<'_, SellMatrix> {
         let (rows, columns) = self.matrix.shape();
         assert_eq!(self.matrix.lanes(), V::LANES, "packed for other registers");
         self.layer.check((rows, columns), columns);
+        self.layer.check_chunks(self.matrix.rows());
         // SAFETY: the caller promises the instruction set; the slices have just been measured, and the matrix is packed for
         // the registers of `V`.
         unsafe {

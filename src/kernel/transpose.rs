@@ -80,6 +80,9 @@ impl Task for TileToRows<'_> {
         assert_eq!(width, samples.next_multiple_of(V::LANES), "enough for the samples, and no more");
         assert_eq!(tile.len(), features * width, "the tile is [features, width]");
         assert!(y.strides()[1] == 1 || features < 2, "features follow each other");
+        if samples == 0 {
+            return;
+        }
         let (stride, first) = (y.strides()[0], y.as_mut_ptr());
         // SAFETY: of a sample that `y` has; its features follow each other, and are borrowed for one store at a time.
         let row = |sample: usize| unsafe {
@@ -178,7 +181,7 @@ impl Task for FeaturesToTile<'_> {
             for at in (0..whole).step_by(V::LANES) {
                 // SAFETY: the caller promises the instruction set; `at` and the lanes from there lie in both.
                 unsafe {
-                    V::prefetch(column, at.wrapping_add_signed(AHEAD * stride));
+                    V::prefetch(column, at.wrapping_add_signed(AHEAD.wrapping_mul(stride)));
                     V::load(column, at).store(lanes, at);
                 }
             }
@@ -217,7 +220,7 @@ impl Task for TileToFeatures<'_> {
             for at in (0..whole).step_by(V::LANES) {
                 // SAFETY: the caller promises the instruction set; `at` and the lanes from there lie in both.
                 unsafe {
-                    V::prefetch(column, at.wrapping_add_signed(AHEAD * stride));
+                    V::prefetch(column, at.wrapping_add_signed(AHEAD.wrapping_mul(stride)));
                     V::load(lanes, at).store(column, at);
                 }
             }
