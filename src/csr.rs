@@ -156,7 +156,7 @@ pub fn bytes(csr: &Csr) -> usize {
     size_of_val(csr.data()) + size_of_val(csr.indices()) + size_of::<u32>() * (csr.outer_dims() + 1)
 }
 
-/// Refuses what is not a CSR with a positive shape, pointers that rise from 0 to the count of entries, and columns
+/// Refuses what is not a CSR with a positive shape that 32 bits can count, pointers that rise from 0 to the count of entries, and columns
 /// that are in range and strictly ascend in each row. `sprs` can hold such matrices through its unchecked doors.
 pub(crate) fn check(operation: &'static str, csr: &Csr) -> Result<()> {
     let fault = |expected: String, found: String| {
@@ -167,6 +167,10 @@ pub(crate) fn check(operation: &'static str, csr: &Csr) -> Result<()> {
     }
     if csr.rows() == 0 || csr.cols() == 0 {
         return Err(Error::shape(operation, "weight", "at least one row and one column", csr.shape()));
+    }
+    if csr.rows().max(csr.cols()) > u32::MAX as usize {
+        let expected = format!("at most {} rows and columns", u32::MAX);
+        return Err(Error::shape(operation, "weight", expected, csr.shape()));
     }
     let pointers = csr.proper_indptr();
     if pointers.len() != csr.rows() + 1 {

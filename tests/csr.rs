@@ -91,6 +91,15 @@ fn compressed_columns_are_understood() {
 }
 
 #[test]
+fn more_than_32_bits_can_count_is_refused() {
+    let mut csr = Csr::zero((1, (1 << 32) + 100));
+    csr.insert(0, 1000, 1.0);
+    let error = CsrMatrix::new(csr).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Shape);
+    assert!(error.to_string().contains("at most 4294967295 rows and columns"), "{error}");
+}
+
+#[test]
 fn widths_are_checked() {
     let matrix = CsrMatrix::new(CsMatI::zero((3, 3))).unwrap();
     for width in [0, 8_193, usize::MAX] {

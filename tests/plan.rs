@@ -33,6 +33,16 @@ fn batches_run_in_panels_and_single_samples_in_rows() {
     }
 }
 
+#[test]
+fn any_batch_has_a_plan() {
+    for isa in isas() {
+        let mlp = SparseMlp::new(vec![linear(40, 30, 0.9, isa)]).unwrap();
+        for batch in [Batch::row_major(usize::MAX), Batch::feature_major(usize::MAX)] {
+            assert!(mlp.plan(batch).total() > 0.0 && !mlp.explain(batch).is_empty(), "{isa}");
+        }
+    }
+}
+
 #[cfg(feature = "dense")]
 #[test]
 fn a_mask_that_keeps_too_much_runs_dense() {

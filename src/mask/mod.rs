@@ -84,7 +84,7 @@ impl Mask {
 
     /// The mask of `shape` that keeps nothing.
     pub fn none(shape: (usize, usize)) -> Self {
-        Self { shape, words: vec![0; shape.0 * shape.1.div_ceil(64)] }
+        Self { shape, words: vec![0; shape.0.saturating_mul(shape.1.div_ceil(64))] }
     }
 
     /// `(out, in)`.

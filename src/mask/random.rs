@@ -16,7 +16,7 @@ impl Mask {
     pub fn random_count(shape: (usize, usize), keep: usize, seed: u64) -> Result<Self> {
         let operation = "Mask::random_count";
         check_not_empty(operation, shape)?;
-        let len = shape.0 * shape.1;
+        let len = shape.0.saturating_mul(shape.1);
         if keep > len {
             return Err(Error::value(operation, "keep", format!("at most {len} (shape {shape:?})"), keep));
         }
@@ -34,7 +34,7 @@ impl Mask {
     pub fn random(shape: (usize, usize), sparsity: f64, seed: u64) -> Result<Self> {
         let operation = "Mask::random";
         check_not_empty(operation, shape)?;
-        let len = shape.0 * shape.1;
+        let len = shape.0.saturating_mul(shape.1);
         Self::random_count(shape, len - prune_count(operation, sparsity, len)?, seed)
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn way(way: Way, layout: Layout, features: usize, batch: Batch, isa: 
             each * activations + sample * samples
         }
         Layout::Tiles => {
-            let lanes = batch.samples().next_multiple_of(isa.lanes()) as f64;
+            let lanes = (batch.samples().div_ceil(isa.lanes()) as f64) * isa.lanes() as f64;
             // Per lane and per sample, and per activation that the second level does not keep.
             let (lane, sample, far) = if isa.is_golden_cove_avx512() {
                 // What lies side by side in the output is written vector by vector, and the last of them, if it is not full, slowly.
