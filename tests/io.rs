@@ -140,7 +140,19 @@ fn names_that_do_not_fit_the_layers_are_refused() {
     assert!(!path.exists());
 }
 
-/// A link stays one, permissions stay, a new file has those of any new file, and what is no file is not replaced by one.
+#[test]
+fn names_that_lead_elsewhere_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["..", ".", "a/b"] {
+        let layer = model().layers()[0].clone();
+        let one = Model { names: vec![name.into()], mlp: SparseMlp::new(vec![layer]).unwrap() };
+        let error = one.save(folder.path().join("in/{}/weight.mtx")).unwrap_err();
+        assert!(error.to_string().contains("expected a name that can be one of a file"), "{error}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// A link stays one, permissions stay, a new file has those of any new file, and what is write-protected or no file is not replaced.
 #[cfg(unix)]
 #[test]
 fn what_was_there_is_kept() {
@@ -155,11 +167,16 @@ fn what_was_there_is_kept() {
     fs::File::create(place("any")).unwrap();
     io::save(&model(), place("new.safetensors")).unwrap();
     assert_eq!(mode("new.safetensors"), mode("any"));
-    for private in [0o600, 0o640, 0o444] {
+    for private in [0o600, 0o640] {
         fs::set_permissions(place("new.safetensors"), fs::Permissions::from_mode(private)).unwrap();
         io::save(&model(), place("new.safetensors")).unwrap();
         assert_eq!(mode("new.safetensors"), private);
     }
+    let before = fs::read(place("new.safetensors")).unwrap();
+    fs::set_permissions(place("new.safetensors"), fs::Permissions::from_mode(0o444)).unwrap();
+    let error = io::save(&model(), place("new.safetensors")).unwrap_err().to_string();
+    assert!(error.contains("new.safetensors") && error.contains("write-protected"), "{error}");
+    assert_eq!((fs::read(place("new.safetensors")).unwrap(), mode("new.safetensors")), (before, 0o444));
 
     // To a file, over another link, and to a file that is not there yet.
     fs::write(place("runs/old.safetensors"), "old").unwrap();

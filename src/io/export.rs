@@ -149,7 +149,9 @@ impl Model {
         if path.to_str().is_none() {
             return fault("file", "a name in UTF-8, to have a layer's in it", &pattern);
         }
-        if let Some(name) = self.names.iter().find(|name| name.contains(['/', '\\'])) {
+        if let Some(name) =
+            self.names.iter().find(|name| name.contains(['/', '\\']) || [".", ".."].contains(&name.as_str()))
+        {
             let expected = "a name that can be one of a file";
             return Err(Error::new(ErrorKind::Structure, operation, "layer", expected, name));
         }

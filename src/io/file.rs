@@ -81,6 +81,13 @@ impl Draft {
         let permissions = match fs::metadata(&place) {
             // A device or a pipe would be replaced by a file.
             Ok(there) if !there.is_file() => return Err(io::Error::other("something there that is no file")),
+            // To rename another one over it would take the folder's leave, not the file's.
+            Ok(there) if there.permissions().readonly() => {
+                return Err(io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    "a file there that is write-protected",
+                ));
+            }
             Ok(there) => Some(there.permissions()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
