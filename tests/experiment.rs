@@ -296,6 +296,33 @@ fn no_ticket_is_its_own_control() {
     assert!(ticket[0] != shuffled[0] && ticket[0] != random[0] && shuffled[0] != random[0]);
 }
 
+/// A step that changes nothing shows where they begin: at their first values, even where the ticket's are those it was trained to.
+#[test]
+fn other_masks_do_not_begin_with_zeros() {
+    let data = Split::digits().unwrap();
+    let first = |rewind| {
+        let folder = tempfile::tempdir().unwrap();
+        let (optimizer, controls) =
+            (Optimizer::Adam { rate: 1e-30 }, vec![Control::ShuffledMask, Control::RandomMask]);
+        let recipe = Recipe { optimizer, controls, rewind, iterations: 1, rounds: 4, rate: 0.5, ..recipe() };
+        let mut trial = Trial::start(folder.path(), recipe, 1, &data).unwrap();
+        while !trial.is_finished() {
+            trial.step().unwrap();
+        }
+        let records: Vec<Evaluated> = lines(folder.path().join("records.jsonl"));
+        let of = |control| {
+            let mut records = records.iter();
+            let found = records.find(|record| record.run.round == 4 && record.run.control == Some(control));
+            found.unwrap().measured.validation_loss
+        };
+        [of(Control::ShuffledMask), of(Control::RandomMask)]
+    };
+    let [initial, trained] = [Rewind::Initial, Rewind::LearningRate(1)].map(first);
+    for (initial, trained) in initial.into_iter().zip(trained) {
+        assert!((initial - trained).abs() < 1e-6, "{initial} and {trained}");
+    }
+}
+
 #[test]
 fn what_makes_no_sense_is_refused() {
     let data = Split::digits().unwrap();
@@ -329,6 +356,15 @@ fn what_makes_no_sense_is_refused() {
             Recipe { optimizer: Optimizer::Adam { rate: -1.0 }, ..recipe() },
             "rate: expected a finite number above 0",
         ),
+        (Recipe { schedule: Schedule::WarmUp(0), ..recipe() }, "schedule: expected counts above 0"),
+        (
+            Recipe { schedule: Schedule::Step { factor: 2.0, every: 5 }, ..recipe() },
+            "schedule: expected counts above 0, and factors in (0, 1], found step:2:5",
+        ),
+        (
+            Recipe { pattern: mask::Pattern::OfEvery(0), ..recipe() },
+            "pattern: expected N of every one or more",
+        ),
     ] {
         let error = start(recipe).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Value, "{error}");
@@ -348,6 +384,9 @@ fn what_makes_no_sense_is_refused() {
     assert_eq!(start(recipe()).unwrap_err().kind(), ErrorKind::Io);
     let resume = || Trial::resume(folder.path(), &data).map(|_| ());
     resume().unwrap();
+    // It was stopped before there was a checkpoint.
+    fs::remove_file(folder.path().join("checkpoint.safetensors")).unwrap();
+    resume().unwrap();
     let header = folder.path().join("trial.json");
     let text = fs::read_to_string(&header).unwrap();
     // A recipe of less than what was done.
@@ -357,6 +396,12 @@ fn what_makes_no_sense_is_refused() {
     }
     trial.checkpoint().unwrap();
     drop(trial);
+    // A trial without its header is still one.
+    let records = folder.path().join("records.jsonl");
+    let before = fs::read(&records).unwrap();
+    fs::remove_file(&header).unwrap();
+    assert_eq!(start(recipe()).unwrap_err().kind(), ErrorKind::Io);
+    assert!(!before.is_empty() && fs::read(&records).unwrap() == before);
     fs::write(&header, text.replace("\"rounds\": 2", "\"rounds\": 0")).unwrap();
     let error = resume().unwrap_err().to_string();
     assert!(error.contains("expected a position within the trial's recipe, found training 1"), "{error}");

@@ -158,6 +158,13 @@ fn unfinished_trials_count_and_are_told() {
             "2"
         ]
     );
+    // One is stopped while it writes a line.
+    let rounds = folders[1].join("rounds.jsonl");
+    let text = fs::read_to_string(&rounds).unwrap();
+    fs::write(&rounds, format!("{text}{}", &text[..text.len() / 4])).unwrap();
+    assert_eq!(Report::read(&folders).unwrap(), report);
+    fs::write(&rounds, text.trim_end()).unwrap();
+    assert_eq!(Report::read(&folders).unwrap(), report);
     // A trial that has just begun has no rounds, or no file of them.
     fs::remove_file(folders[0].join("rounds.jsonl")).unwrap();
     let report = Report::read(&folders[..1]).unwrap();
@@ -231,8 +238,8 @@ fn what_cannot_be_merged_is_refused() {
         refuse("broken", ErrorKind::Format, expected);
     };
     broken(
-        &whole[..whole.len() - 9],
-        &["rounds.jsonl: line 2: expected what came of a training, whole, found EOF"],
+        &format!("{}\n{whole}", &whole[..9]),
+        &["rounds.jsonl: line 1: expected what came of a training, whole, found EOF"],
     );
     broken(&format!("{whole}\n"), &["rounds.jsonl: line 3: "]);
     broken(&whole.replace("\"round\":0", "\"round\":\"0\""), &["rounds.jsonl: line 1: "]);

@@ -88,7 +88,12 @@ impl Design {
         };
         let masks = folder.read_ticket("tickets", run.round)?;
         let masks = masks.layers().iter().map(|layer| csr::mask(layer.csr())).collect();
-        let ticket = Ticket::new(self.rewound(run.round, folder, &initial)?, masks)?;
+        let round = match control {
+            // Where weights stay as trained, those that another mask keeps were pruned, unless it is before the first round.
+            Control::RandomMask | Control::ShuffledMask => 1,
+            Control::Reinitialised | Control::SignOnly => run.round,
+        };
+        let ticket = Ticket::new(self.rewound(round, folder, &initial)?, masks)?;
         let seed = self.seed_of(run.round);
         let control = match control {
             Control::Reinitialised => ticket.reinitialised(self.recipe.initialisation, seed),

@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::record::{Header, Measured};
+use crate::data::Split;
 use crate::dense::{DenseMlp, LayerMoments, Moments};
 use crate::io::{Model, state};
 use crate::{Error, ErrorKind, Mask, Result, SparseMlp};
 
 const CHECKPOINT: &str = "checkpoint.safetensors";
+const RECORDS: &str = "records.jsonl";
+const ROUNDS: &str = "rounds.jsonl";
 
 /// The folder of a trial.
 pub(super) struct Folder(PathBuf);
@@ -31,10 +34,17 @@ pub(super) struct Position {
     pub(super) runs: usize,
     /// Bytes of the records and of the rounds.
     pub(super) lens: [u64; 2],
-    /// The [checksum](crate::data::Split::checksum) of the data.
+    /// The [checksum](Split::checksum) of the data.
     pub(super) data: u32,
     /// The training at hand, if it has begun.
     pub(super) training: Option<TrainingPosition>,
+}
+
+impl Position {
+    /// That of a trial on these samples which has not begun.
+    pub(super) fn start(data: &Split) -> Self {
+        Self { runs: 0, lens: [0; 2], data: data.checksum(), training: None }
+    }
 }
 
 /// Where a training stood.
@@ -60,22 +70,40 @@ impl Folder {
     /// A new folder, for the trial of a header, and its [lines](Self::lines).
     pub(super) fn create(path: &Path, header: &Header) -> Result<(Self, [Lines; 2])> {
         let folder = Self(path.to_owned());
-        if folder.place(Header::FILE).exists() {
-            let expected = "a folder without a trial; a trial is resumed, or removed by hand";
-            return Err(Error::new(
-                ErrorKind::Io,
-                "Trial::start",
-                path.display().to_string(),
-                expected,
-                "a trial",
-            ));
-        }
+        folder.check_empty()?;
         fs::create_dir_all(path).map_err(|error| fault(path, error))?;
         let lines = folder.lines()?;
+        // Another process may have been here meanwhile.
+        folder.check_empty()?;
         let text = serde_json::to_string_pretty(header)
             .map_err(|error| fault(&folder.place(Header::FILE), error))?;
         state::write_bytes(&folder.place(Header::FILE), format!("{text}\n").as_bytes())?;
         Ok((folder, lines))
+    }
+
+    /// Refuses a folder with anything of a trial. (Who was stopped before there was a header leaves lines without a line.)
+    fn check_empty(&self) -> Result<()> {
+        let has = |name: &str| fs::metadata(self.place(name)).is_ok_and(|file| file.len() > 0);
+        match [Header::FILE, CHECKPOINT, RECORDS, ROUNDS].into_iter().find(|name| has(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let subject = self.0.display().to_string();
+                let expected = "a folder without a trial; a trial is resumed, or removed by hand";
+                Err(Error::new(
+                    ErrorKind::Io,
+                    "Trial::start",
+                    subject,
+                    expected,
+                    format!("{name} of a trial"),
+                ))
+            }
+        }
+    }
+
+    /// Whether nothing is written down yet: the trial was stopped as soon as it had a header.
+    pub(super) fn is_at_the_start(&self, lines: &[Lines; 2]) -> Result<bool> {
+        let len = |lines: &Lines| lines.file.metadata().map_err(|error| fault(&lines.path, error));
+        Ok(!self.place(CHECKPOINT).exists() && len(&lines[0])?.len() == 0 && len(&lines[1])?.len() == 0)
     }
 
     /// The folder of a trial that was started.
@@ -96,7 +124,7 @@ impl Folder {
     /// The records and the rounds. Whoever has them works on the trial, and nobody else does, so that they come before the checkpoint
     /// that says how far they go.
     pub(super) fn lines(&self) -> Result<[Lines; 2]> {
-        Ok([self.open_lines("records.jsonl")?, self.open_lines("rounds.jsonl")?])
+        Ok([self.open_lines(RECORDS)?, self.open_lines(ROUNDS)?])
     }
 
     fn open_lines(&self, name: &str) -> Result<Lines> {

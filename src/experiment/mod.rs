@@ -27,7 +27,7 @@
 //! | `report.json` | all numbers: the [`Report`] with every [`Summary`] of its trials |
 //! | `accuracy.svg`, `.png` | test accuracy at early stop against the remaining weights |
 //! | `early-stop.svg`, `.png` | the iteration of early stop, the same way |
-//! | `mask-round-07-layers.0.png` | which weights the ticket of a round keeps, of the first trial |
+//! | `mask-round-07-fc1.png` | which weights the ticket of a round keeps, of the first trial |
 //! | `footprint-round-07.png` | how many weights its input layer keeps at each pixel |
 
 /// Types that are written as the text that they display.

@@ -136,6 +136,13 @@ impl Recipe {
             return fault("controls", "each of them once", &format!("{control} twice"));
         }
         self.optimizer.check(operation)?;
+        // What its text does not say could not be read again.
+        if self.schedule.to_string().parse().ok() != Some(self.schedule) {
+            return fault("schedule", "counts above 0, and factors in (0, 1]", &self.schedule);
+        }
+        if self.pattern.to_string().parse().ok() != Some(self.pattern) {
+            return fault("pattern", "N of every one or more, or blocks of as many", &self.pattern);
+        }
         if self.pattern != Pattern::Unstructured {
             let by_magnitude = match self.method {
                 Method::Iterative(score) | Method::OneShot(score) => score == Score::Magnitude,
@@ -192,7 +199,7 @@ pub enum Rewind {
     FineTune(usize),
 }
 
-/// What a ticket is held against, trained as it is.
+/// What a ticket is held against, trained as it is. Where weights stay as trained, first values are those of the trained dense network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Control {
     /// The mask on fresh weights.

@@ -92,7 +92,7 @@ impl<'a> Trial<'a> {
         // A network that cannot be made leaves no folder behind.
         Design::new(&header, data).initial()?;
         let (folder, lines) = Folder::create(folder.as_ref(), &header)?;
-        let position = Position { runs: 0, lens: [0; 2], data: data.checksum(), training: None };
+        let position = Position::start(data);
         folder.write_checkpoint(&position, None)?;
         Self::at(folder, lines, header, data, position, None)
     }
@@ -105,7 +105,10 @@ impl<'a> Trial<'a> {
         let (header, folder) = (Header::read(&folder)?, Folder::open(folder.as_ref()));
         let network = Design::new(&header, data).initial()?;
         let lines = folder.lines()?;
-        let (position, parameters) = folder.read_checkpoint(&network)?;
+        let (position, parameters) = match folder.is_at_the_start(&lines)? {
+            true => (Position::start(data), None),
+            false => folder.read_checkpoint(&network)?,
+        };
         if position.data != data.checksum() {
             return Err(Error::value(
                 "Trial::resume",

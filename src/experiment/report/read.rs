@@ -66,10 +66,9 @@ fn rounds(path: &Path) -> Result<Vec<Summary>> {
         }
     };
     let mut summaries: Vec<Summary> = Vec::new();
-    // A file ends with a newline, unless its writer was stopped in the middle of a line.
-    for (index, line) in bytes.strip_suffix(b"\n").unwrap_or(&bytes).split(|&byte| byte == b'\n').enumerate()
-    {
-        if bytes.is_empty() {
+    for (index, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        // Half a line at the end is being written, or its writer was stopped: the trial goes on before it.
+        if !line.ends_with(b"\n") && serde_json::from_slice::<Summary>(line).is_err() {
             break;
         }
         let place = format!("{}: line {}", path.display(), index + 1);
