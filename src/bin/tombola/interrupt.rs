@@ -1,6 +1,7 @@
 //! Ctrl-C, and the signals that ask a program to end.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process;
 use std::sync::Arc;
@@ -23,8 +24,10 @@ pub(crate) fn watch() -> Result<impl Fn() -> bool, Failure> {
 /// From now on, ends the program when the user wants it to stop, and removes this file, which is not finished.
 pub(crate) fn remove_when_stopped(draft: PathBuf) -> Result<(), Failure> {
     handle(move || {
-        // There is nobody left to tell if it cannot be removed.
-        let _ = fs::remove_file(&draft);
+        // What is not there any more is finished, and so is the program, nearly. There is nobody left to tell if it cannot be removed.
+        if fs::remove_file(&draft).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            return;
+        }
         eprintln!("tombola: stopped; nothing is written");
         process::exit(130);
     })

@@ -31,7 +31,7 @@ use failure::Failure;
   2  the command line makes no sense
   3  a file cannot be read or written
   4  a file holds something else than it should
-  130  stopped by Ctrl-C; what find did is saved"
+  130  stopped by Ctrl-C; what find did is saved, unless it is pressed twice"
 )]
 struct Arguments {
     #[command(subcommand)]
