@@ -2,7 +2,7 @@
 //!
 //! Each algorithm is written once, as a [`Task`] over the small [`Vector`] trait: `spmm_panel` for batches, [`Spmv`] for a few
 //! samples (`spmv_lookup` for any mask, `spmv_nm` where every M columns keep N, `spmv_block` where neighbouring rows share
-//! their columns, `spmv_sell` where few weights are left), `spmv_csr` for one sample, `transpose` between the
+//! their columns, `spmv_sell` where few weights are left), `spmv_csr` for those of no other, and for sums that are not finite, `transpose` between the
 //! caller's layout and the kernels', and `activate` for what comes after; `roof` for what they are held against. Training
 //! has `spmm_pattern` and `sddmm` for sparse layers, `derive` for the derivatives of activations, and `descend` for the
 //! optimizer. (The dense product is faer's: `gemm`.) Where threads share the outputs of a few samples, [`Outputs`] keeps
@@ -12,7 +12,7 @@
 //! The tests run clean under the address sanitizer, on every instruction set of an x86 (in minutes, so by hand, with any compiler):
 //! `RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --target x86_64-unknown-linux-gnu --lib --test sparse`.
 //!
-//! Nothing in here allocates, starts threads or reads files. What a task may assume of a packed matrix, that
+//! But for `gemm`, nothing in here allocates or starts threads. What a task may assume of a packed matrix, that
 //! matrix's constructor has checked; what it assumes of the slices, its `run` asserts.
 #![allow(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! Vectors in plain Rust, which the compiler turns into what the target has. Every access is checked: nothing in
-//! this file is `unsafe`, and no wrong matrix makes it read out of bounds.
+//! Vectors in plain Rust, which the compiler turns into what the target has. Every access is checked: what is `unsafe`
+//! here is so for the trait's sake alone, and no wrong matrix makes it read out of bounds.
 
 use super::vector::{Column, MAX_LANES};
 use super::{Task, Vector};

@@ -5,8 +5,8 @@ pub(super) const MAX_LANES: usize = 16;
 
 /// A register of f32 lanes.
 ///
-/// An implementation must not call intrinsics in closures (`map`, `from_fn`): those do not have the instructions of the function
-/// they stand in, and where the compiler does not inline them in time, each intrinsic becomes a call.
+/// An implementation must not hand intrinsics to others in closures (`map`, `from_fn`): those do not have the instructions of the
+/// function they stand in, and where the compiler does not inline them in time, each intrinsic becomes a call.
 ///
 /// The portable implementation checks every access to memory; the others do not. So the portable kernels are sound
 /// whatever a matrix holds, and the others by the invariants that its constructor checked.
