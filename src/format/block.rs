@@ -10,10 +10,11 @@
 //! holds nothing has weight 0, and computes 0 × an activation, which is NaN where that is infinite or NaN. The kernels
 //! redo from the plain CSR whatever does not come out finite.
 
+use super::chunks::check_lanes;
 use super::{CsrMatrix, csr_of_rows};
+use crate::Result;
 use crate::aligned::Aligned;
 use crate::csr::Csr;
-use crate::{Error, Result};
 
 /// Rows of a block: powers of two, so that blocks fill vectors or vectors fill blocks.
 const HEIGHTS: [usize; 4] = [4, 8, 16, 32];
@@ -79,9 +80,7 @@ impl BlockMatrix {
     /// # Errors
     /// When `lanes` is not 4, 8 or 16.
     pub fn new(matrix: &CsrMatrix, lanes: usize) -> Result<Self> {
-        if ![4, 8, 16].contains(&lanes) {
-            return Err(Error::value("BlockMatrix::new", "lanes", "4, 8 or 16", lanes));
-        }
+        check_lanes("BlockMatrix::new", lanes)?;
         let all = HEIGHTS.map(|rows| Blocks { rows, count: count(matrix, rows, usize::MAX).unwrap_or(0) });
         let cheapest = Self::fit(matrix).or_else(|| all.into_iter().min_by_key(|blocks| blocks.bytes()));
         let rows = cheapest.map_or(HEIGHTS[0], |blocks| blocks.rows);

@@ -4,9 +4,18 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::CsrMatrix;
+use crate::{Error, Result};
 
-/// The most lanes of a vector.
-pub(super) const MAX_LANES: usize = 16;
+/// Lanes of the widest vector.
+pub(crate) const MAX_LANES: usize = 16;
+
+/// Refuses what no vector has for lanes.
+pub(super) fn check_lanes(operation: &'static str, lanes: usize) -> Result<()> {
+    match lanes {
+        4 | 8 | MAX_LANES => Ok(()),
+        _ => Err(Error::value(operation, "lanes", "4, 8 or 16", lanes)),
+    }
+}
 
 /// The rows that the lanes of a vector are for.
 #[derive(Clone, Copy)]

@@ -4,8 +4,8 @@ use super::parts::parts;
 use crate::Result;
 use crate::csr::{self, Csr};
 
-/// Weights of a share of rows, at least about: to multiply them by one sample takes some five microseconds, for which it pays to wake a
-/// thread.
+/// About how many weights a share of rows has at least: to multiply so many by one sample takes some five microseconds, for which it pays
+/// to wake a thread.
 pub(crate) const SHARE_WEIGHTS: usize = 1 << 16;
 
 /// Shares begin at multiples of so many rows: of those of a block, of a vector, and of those that are packed together.

@@ -176,7 +176,7 @@ fn matched<T, U>(
             let own = plane[0];
             shared.iter_mut().zip(plane).for_each(|(shared, word)| *shared += (own & word).count_ones());
         }
-        // The last of equals in turn, which is the first.
+        // `max_by_key` takes the last of equals: from back to front that is the one next to the first row.
         let score = |&other: &usize| score(near[0], near[other], shared[other] as usize);
         let Some(best) = (1..near.len()).rev().max_by_key(score) else { break };
         joined.push(join(near[0], near[best], shared[best] as usize));

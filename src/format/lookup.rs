@@ -19,11 +19,11 @@
 use std::hint::select_unpredictable;
 use std::ops::Range;
 
-use super::chunks::{MAX_LANES, RowChunks, entries, longest};
+use super::chunks::{MAX_LANES, RowChunks, check_lanes, entries, longest};
 use super::{CsrMatrix, csr_of_rows};
+use crate::Result;
 use crate::aligned::Aligned;
 use crate::csr::Csr;
-use crate::{Error, Result};
 
 /// What a step of a [`LookupMatrix`] sees and does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,9 +60,7 @@ impl Window {
     /// # Errors
     /// When `lanes` is not 4, 8 or 16.
     pub fn all(lanes: usize) -> Result<impl Iterator<Item = Self> + Clone> {
-        if ![4, 8, 16].contains(&lanes) {
-            return Err(Error::value("Window::all", "lanes", "4, 8 or 16", lanes));
-        }
+        check_lanes("Window::all", lanes)?;
         Ok(windows(lanes))
     }
 

@@ -7,7 +7,7 @@
 //! | [`LookupMatrix`] | single samples and small batches | 6 to 8 at 80%, 10 to 14 at 95%, with padding |
 //! | [`NmMatrix`] | the same, where every M columns of a row keep N | 4.25 for 2:4, up to 4.7 for others |
 //! | [`BlockMatrix`] | the same, where R neighbouring rows share their columns | 4.25 for 16 rows, 5 for 4 |
-//! | [`SellMatrix`] | the same, where few weights are left, or without AVX2 | 6, and padding: little where rows are about as long, or are many |
+//! | [`SellMatrix`] | the same, where few weights are left, or without AVX2 | 6, and padding, which is little where rows are about equally long or can be sorted by length |
 //! | [`PanelMatrix`] | batches | 4.5 to 6, and 36 for each four rows in each panel |
 //! | `Pattern` | training: the places alone, as values change | 4, and 4 a row in each panel |
 
@@ -26,7 +26,7 @@ mod sell;
 use sprs::CsMatI;
 
 pub use block::{BlockMatrix, Blocks};
-pub(crate) use chunks::{RowChunks, Rows};
+pub(crate) use chunks::{MAX_LANES, RowChunks, Rows};
 pub use csr::CsrMatrix;
 pub(crate) use csr::SHARE_WEIGHTS;
 pub use lookup::{LookupMatrix, Window};

@@ -10,10 +10,11 @@
 //! that holds nothing has weight 0 on the first column of its group, and computes 0 × an activation, which is NaN where
 //! that is infinite or NaN. The kernel redoes from the plain CSR whatever does not come out finite.
 
+use super::chunks::check_lanes;
 use super::{CsrMatrix, csr_of_rows};
+use crate::Result;
 use crate::aligned::Aligned;
 use crate::csr::Csr;
-use crate::{Error, Result};
 
 /// Vectors of rows that are walked together: enough independent sums to hide the latency of a multiply-add. The last rows
 /// come a vector at a time.
@@ -96,9 +97,7 @@ impl NmMatrix {
     /// # Errors
     /// When `lanes` is not 4, 8 or 16.
     pub fn new(matrix: &CsrMatrix, lanes: usize) -> Result<Self> {
-        if ![4, 8, 16].contains(&lanes) {
-            return Err(Error::value("NmMatrix::new", "lanes", "4, 8 or 16", lanes));
-        }
+        check_lanes("NmMatrix::new", lanes)?;
         let (rows, columns) = matrix.shape();
         let patterns = GROUPS.map(|m| Nm { n: most(matrix, m, m).unwrap_or(m).max(1), m });
         let cheapest = patterns.into_iter().min_by_key(|nm| nm.bytes(columns));

@@ -35,8 +35,9 @@ pub(crate) fn bands(rows: usize) -> usize {
     rows.div_ceil(BAND_ROWS).next_power_of_two()
 }
 
-/// What a row of a layer takes, in weights that share no columns with other rows: in each panel its sums are taken up and put away, and at
-/// last they go to the caller. Of dense rows the neighbours share loads. (By the halves of layers whose rows are sorted by length.)
+/// The time that a row takes, in units of a kept weight: its weights, of which dense rows share loads with their neighbours; two for each
+/// panel, in which its sums are loaded and stored; and 25 to bring them to the caller. (Fitted to the times of both halves of layers whose
+/// rows are sorted by length.)
 fn row_cost(kept: f64, columns: usize, panels: usize) -> f64 {
     kept * (1.0 - 0.4 * kept / columns as f64) + 2.0 * panels as f64 + 25.0
 }

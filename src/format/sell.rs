@@ -13,11 +13,11 @@
 //! A slot that holds nothing has weight 0 on the first column, and computes 0 × an activation, which is NaN where that is
 //! infinite or NaN. The kernel redoes from the plain CSR whatever does not come out finite.
 
-use super::chunks::{RowChunks, entries, longest};
+use super::chunks::{RowChunks, check_lanes, entries, longest};
 use super::{CsrMatrix, csr_of_rows};
+use crate::Result;
 use crate::aligned::Aligned;
 use crate::csr::Csr;
-use crate::{Error, Result};
 
 /// Writing each output of a chunk by itself takes about as long as so many slots.
 const WRITING: usize = 2;
@@ -50,9 +50,7 @@ impl SellMatrix {
     /// # Errors
     /// When `lanes` is not 4, 8 or 16.
     pub fn new(matrix: &CsrMatrix, lanes: usize) -> Result<Self> {
-        if ![4, 8, 16].contains(&lanes) {
-            return Err(Error::value("SellMatrix::new", "lanes", "4, 8 or 16", lanes));
-        }
+        check_lanes("SellMatrix::new", lanes)?;
         let chunks = RowChunks::new(matrix, lanes, WRITING);
         let mut starts = vec![0];
         starts.extend(slots(matrix, &chunks).scan(0, |end, slots| {

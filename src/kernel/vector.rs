@@ -1,7 +1,6 @@
 //! What an algorithm needs of an instruction set.
 
-/// Lanes of the widest vector.
-pub(super) const MAX_LANES: usize = 16;
+pub(super) use crate::format::MAX_LANES;
 
 /// A register of f32 lanes.
 ///
@@ -14,8 +13,8 @@ pub(crate) trait Vector: Copy {
     /// Lanes of a register.
     const LANES: usize;
 
-    /// Whether a [gather](Self::gather), and the sum of a vector's lanes now and then, take less than a load for each lane. Measured with
-    /// AVX2 only.
+    /// Whether plain CSR had better multiply a vector of a row's weights by a [gather](Self::gather), and add up the lanes at the end, than
+    /// one weight at a time. Measured with AVX2 only.
     const GATHERS: bool;
 
     /// How many steps of four weights panels take in one turn of their loop. Measured with AVX2 only: a turn of four takes 24 samples

@@ -41,9 +41,10 @@ impl Output<'_> {
 }
 
 impl SparseLinear {
-    /// Whether a caller's batch takes the sums of a tile at once, rather than a copy of them: one that is the tile, without a gap. Each
-    /// panel takes sums up and puts them away, and the caller's memory rarely begins at a whole vector: then half of those of 8 lanes
-    /// lie in two cache lines, and all of 16, which from some panels on takes longer than the copy (measured with AVX2).
+    /// Whether the sums of a tile are kept in the caller's `y` from the first panel on, instead of in a buffer that is copied there at the
+    /// end. For that `y` has to lie as a tile does: feature-major, without gaps, with no samples but the tile's. Each panel loads the sums
+    /// and stores them again; where `y` does not begin at a whole vector, half of the vectors of 8 lanes and all of those of 16 cross
+    /// a cache line each time, and with many panels that takes longer than the copy (measured with AVX2).
     fn sums_at_once(&self, tile: &Tile, y: &ArrayViewMut2<'_, f32>) -> bool {
         let (lanes, panels) = (self.isa().lanes(), self.panels(tile.widest).panels_of_band());
         let aligned = (y.as_ptr() as usize).is_multiple_of(size_of::<f32>() * lanes);
@@ -101,7 +102,7 @@ impl SparseLinear {
             }
             return;
         }
-        // Half of more threads than there are bands may have none, and the other half all of them.
+        // With more threads than bands, a half of the threads could be left without a band: no more of them than bands are counted.
         let threads = (others.len() + 1).min(bands.len());
         let middle = bands.start + bands.len() * (threads / 2) / threads;
         let (left, right) = output.split(matrix.rows_of(bands.start..middle).len(), tile.width);

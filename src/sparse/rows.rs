@@ -25,7 +25,7 @@ impl Rows {
         let mut rows = rows.chunks_exact_mut(self.stride.max(1)).map(|row| &mut row[..features]);
         if batch > 1 && x.strides()[0] == 1 {
             for samples in self.groups() {
-                // Of a wider matrix, as of one that has no other samples, but for that its features are found one by one.
+                // Without gaps the features follow each other in one slice; in a part of a wider matrix each is a slice of its own.
                 match x.reversed_axes().to_slice() {
                     Some(x) => gather_some(x.chunks_exact(batch), &samples, &mut rows),
                     None => {

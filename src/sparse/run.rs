@@ -23,8 +23,8 @@ pub(super) const CHUNK: usize = 2048;
 /// as fast as on one, and 1.6 to 2 where they share rows.)
 const SIDE_BY_SIDE: usize = 256;
 
-/// Weights for each activation of a layer, from which on threads share its rows rather than the samples of a tile. (Measured with 64
-/// samples on two threads of a Granite Rapids, up to 20% either way.)
+/// From this many kept weights per input and output on, threads share the rows of a layer; with fewer, they share the samples of a
+/// tile. (Measured with 64 samples on two threads of a Granite Rapids, up to 20% either way.)
 const MANY_WEIGHTS: usize = 100;
 
 /// How samples share passes over the weights of formats for rows, whatever threads there are.
@@ -41,7 +41,7 @@ struct Groups {
 pub(super) struct Stretch {
     layout: Layout,
     layers: Range<usize>,
-    /// Whether the activations behind it, if they are not the output, lie feature-major.
+    /// Whether the activations that it hands to the next stretch lie feature-major. (Those of the last one lie as the caller's `y` does.)
     by_features: bool,
 }
 
