@@ -56,7 +56,7 @@ pub(crate) struct Find {
 }
 
 /// What differs from the preset.
-#[derive(Args)]
+#[derive(Args, Default, PartialEq)]
 struct Changes {
     /// Units of the hidden layers.
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
@@ -121,7 +121,7 @@ enum Preset {
 
 impl Find {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        if self.resume && (self.quick || !self.changes.are_none()) {
+        if self.resume && (self.quick || self.changes != Changes::default()) {
             return Err(Failure::usage("--resume goes on with the recipe of the trial, and takes no other"));
         }
         let recipe = if self.resume { Header::read(&self.out)?.recipe } else { self.recipe()? };
@@ -174,28 +174,6 @@ impl Changes {
                 names.map(str::parse::<Control>).collect::<Result<_, _>>().map_err(Failure::wish)?;
         }
         Ok(recipe)
-    }
-
-    fn are_none(&self) -> bool {
-        let Self { hidden, initialisation, optimizer, schedule, batch, iterations, .. } = self;
-        let Self { evaluate_every, checkpoint_every, method, scope, rate, output_rate, rounds, .. } = self;
-        let Self { pattern, rewind, controls, .. } = self;
-        hidden.is_none()
-            && initialisation.is_none()
-            && optimizer.is_none()
-            && schedule.is_none()
-            && batch.is_none()
-            && iterations.is_none()
-            && evaluate_every.is_none()
-            && checkpoint_every.is_none()
-            && method.is_none()
-            && scope.is_none()
-            && rate.is_none()
-            && output_rate.is_none()
-            && rounds.is_none()
-            && pattern.is_none()
-            && rewind.is_none()
-            && controls.is_none()
     }
 }
 
