@@ -99,7 +99,8 @@ impl SparseMlp {
     /// [plan](Self::plan) has a dense layer: what faer allocates, and a sample where `y` is neither row-major nor feature-major).
     ///
     /// The same input gives the same bits, whatever the workspace held before. (Where it lies the other way, row-major or feature-major,
-    /// its [plan](Self::plan) may be another, and its bits with it.) A batch beyond the one that the workspace was made for is served too,
+    /// its [plan](Self::plan) may be another, and its bits with it; and faer's may be others for other strides.) Formats add in different
+    /// orders: what is infinite or NaN in one is so in all, unless finite numbers overflow on the way. A batch beyond the one that the workspace was made for is served too,
     /// and may pack weights first.
     ///
     /// # Errors
