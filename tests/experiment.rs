@@ -396,7 +396,14 @@ fn what_makes_no_sense_is_refused() {
     }
     trial.checkpoint().unwrap();
     drop(trial);
-    // A trial without its header is still one.
+    // A trial without its header is still one; and another file of a name that it has is not written over.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let checkpoint = elsewhere.path().join("checkpoint.safetensors");
+    fs::write(&checkpoint, "mine").unwrap();
+    let error = Trial::start(elsewhere.path(), recipe(), 1, &data).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("found checkpoint.safetensors"), "{error}");
+    assert_eq!(fs::read(&checkpoint).unwrap(), b"mine");
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
     let records = folder.path().join("records.jsonl");
     let before = fs::read(&records).unwrap();
     fs::remove_file(&header).unwrap();

@@ -16,6 +16,8 @@ use crate::{Error, ErrorKind, Mask, Result, SparseMlp};
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const RECORDS: &str = "records.jsonl";
 const ROUNDS: &str = "rounds.jsonl";
+/// The folders of networks.
+const PARTS: [&str; 3] = ["tickets", "trained", "rewind"];
 
 /// The folder of a trial.
 pub(super) struct Folder(PathBuf);
@@ -83,19 +85,14 @@ impl Folder {
 
     /// Refuses a folder with anything of a trial. (Who was stopped before there was a header leaves lines without a line.)
     fn check_empty(&self) -> Result<()> {
-        let has = |name: &str| fs::metadata(self.place(name)).is_ok_and(|file| file.len() > 0);
-        match [Header::FILE, CHECKPOINT, RECORDS, ROUNDS].into_iter().find(|name| has(name)) {
+        let has =
+            |name: &str| fs::metadata(self.place(name)).is_ok_and(|file| file.is_dir() || file.len() > 0);
+        match [Header::FILE, CHECKPOINT, RECORDS, ROUNDS].into_iter().chain(PARTS).find(|name| has(name)) {
             None => Ok(()),
             Some(name) => {
                 let subject = self.0.display().to_string();
                 let expected = "a folder without a trial; a trial is resumed, or removed by hand";
-                Err(Error::new(
-                    ErrorKind::Io,
-                    "Trial::start",
-                    subject,
-                    expected,
-                    format!("{name} of a trial"),
-                ))
+                Err(Error::new(ErrorKind::Io, "Trial::start", subject, expected, name))
             }
         }
     }
@@ -113,8 +110,8 @@ impl Folder {
 
     /// Removes what a killed process left half-written; nobody else is at work here.
     pub(super) fn sweep(&self) -> Result<()> {
-        let folders = ["", "tickets", "trained", "rewind"].map(|part| self.place(part));
-        folders.iter().filter(|folder| folder.is_dir()).try_for_each(|folder| state::sweep(folder))
+        let folders = PARTS.into_iter().chain([""]).map(|part| self.place(part));
+        folders.filter(|folder| folder.is_dir()).try_for_each(|folder| state::sweep(&folder))
     }
 
     fn place(&self, name: &str) -> PathBuf {
