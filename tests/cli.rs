@@ -83,6 +83,12 @@ fn convert_makes_a_ticket_of_a_checkpoint() {
     // Nor through a name that comes of the layer's.
     let head = place("head.mtx");
     assert!(tombola(&["convert", &checkpoint, &place("{}.mtx")]).status.success());
+    // What the file does not say is said.
+    let said = |arguments: &[&str]| String::from_utf8(tombola(arguments).stderr).unwrap();
+    let dense = place("dense.npz");
+    let text = said(&["convert", &checkpoint, "--activations", "gelu", "--dense", &dense]);
+    assert!(text.ends_with("dense.npz has no place for activations\n"), "{text}");
+    assert_eq!(said(&["convert", &checkpoint, "--dense", &dense]), "");
     let before = std::fs::read(&head).unwrap();
     let output = tombola(&["convert", &head, "--prune", "magnitude:0.9", &place("{}.mtx")]);
     assert_eq!(output.status.code(), Some(2));

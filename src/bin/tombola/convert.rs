@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use tombola::Activation;
 use tombola::io::Model;
 
 use crate::input::Input;
@@ -59,6 +60,24 @@ impl Convert {
 }
 
 impl Output {
+    /// What such a file does not say of a model, and would not be read back.
+    fn left_out(&self, model: &Model) -> Option<&'static str> {
+        if self.output.extension().is_some_and(|extension| extension == "safetensors") {
+            return None;
+        }
+        let layers = model.mlp.layers();
+        let usual = |index| if index + 1 < layers.len() { Activation::Relu } else { Activation::Identity };
+        let activations = layers.iter().enumerate().any(|(index, layer)| layer.activation() != usual(index));
+        let has_biases = self.dense && self.output.extension().is_some_and(|extension| extension == "npz");
+        let biases = layers.iter().any(|layer| layer.bias().iter().any(|&bias| bias != 0.0));
+        match (biases && !has_biases, activations) {
+            (true, true) => Some("biases and activations"),
+            (true, false) => Some("biases"),
+            (false, true) => Some("activations"),
+            (false, false) => None,
+        }
+    }
+
     /// Writes what was made of an input, and not over it.
     pub(crate) fn write(&self, input: &Input, model: &Model) -> Result<(), Failure> {
         input.spare(&self.output)?;
@@ -71,6 +90,10 @@ impl Output {
             true => model.save_dense(&self.output),
             false => model.save(&self.output),
         };
-        written.map_err(Failure::wish)
+        written.map_err(Failure::wish)?;
+        if let Some(lost) = self.left_out(model) {
+            eprintln!("tombola: {} has no place for {lost}", plain(&self.output.display().to_string()));
+        }
+        Ok(())
     }
 }

@@ -19,7 +19,8 @@ pub(crate) const DATA_SEED: u64 = 0;
 /// Find winning tickets: train, prune, rewind, again and again.
 ///
 /// A trial is one process with one seed and one folder; `tombola report` merges any number of them. Ctrl-C saves and ends it with
-/// status 130, and --resume goes on, to the same bits. A folder with a trial is never written over.
+/// status 130, and --resume goes on, to the same bits. A folder with a trial, or with files of the names that a trial has, is never written
+/// over.
 #[derive(Args)]
 #[command(after_help = "Examples:
   tombola find --preset digits --out runs/1
@@ -38,14 +39,15 @@ pub(crate) struct Find {
     /// What to start from; the options below change it.
     #[arg(long, value_enum, default_value_t = Preset::Digits)]
     preset: Preset,
-    /// A recipe in JSON, as trial.json has one, in place of a preset.
+    /// A recipe in JSON, what trial.json has as its "recipe", in place of a preset.
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     recipe: Option<PathBuf>,
     /// An eighth of the iterations.
     #[arg(long)]
     quick: bool,
     /// digits, mnist1d, a folder with the four files of MNIST or its kin, or a pair x.npy,y.npy; with --resume, where the data of
-    /// the trial has gone.
+    /// the trial has gone. Numbers are scaled to the mean 0 and the deviation 1 of those for training (of each pixel, for digits), and so
+    /// must be those that the networks are given later.
     #[arg(long)]
     data: Option<String>,
     /// Of the initial weights, the order of the samples, and what else is random.

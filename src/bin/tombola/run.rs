@@ -19,7 +19,8 @@ const LONG: Duration = Duration::from_millis(500);
 /// Run a model on samples.
 ///
 /// Input and output are .npy files, [samples, features], and are read and written batch by batch: they may be larger than
-/// memory. Further dimensions of the input are features, too: images [n, 28, 28] have 784.
+/// memory. Further dimensions of the input are features, too: images [n, 28, 28] have 784. Samples
+/// are taken as they are: they must be scaled as those were that the model was trained on.
 #[derive(Args)]
 #[command(after_help = "Examples:
   tombola run ticket.safetensors images.npy -o logits.npy
