@@ -23,8 +23,8 @@ pub(crate) struct Input {
     /// Masks of 0 and 1, named like the weights, with or without `_mask`.
     #[arg(long, value_name = "FILE")]
     masks: Option<PathBuf>,
-    /// Prune what the masks leave, up to this sparsity of the whole layer: magnitude:0.8 (each layer), global:0.8 (all together), quantile:0.8 (what is not above the 0.8
-    /// quantile), 2:4 (any N:M), block:16x1:0.8 and global-block:16x1:0.8 (ROWSxCOLUMNS; block:16x1:l1:0.8 and block:16x1:max:0.8 for
+    /// Prune what the masks leave, up to this sparsity of the whole layer: magnitude:0.8 (each layer), global:0.8 (all together),
+    /// quantile:0.8 (what is not above the 0.8 quantile), 2:4 (any N:M), block:16x1:0.8 and global-block:16x1:0.8 (ROWSxCOLUMNS; block:16x1:l1:0.8 and block:16x1:max:0.8 for
     /// another norm than l2), fan-in:0.8 or neurons:0.5.
     #[arg(long, value_name = "CRITERION")]
     prune: Option<Criterion>,
