@@ -6,8 +6,9 @@
 //! first's:
 //!
 //! - an Ice Lake of 2.8 GHz, shared and noisy (the logarithm of measured over fitted has a standard deviation of 0.12 for gathers to
-//!   0.35 for N:M). Set by hand: a few percent on everything, for which the fits were too low; the times between layouts, N:M,
-//!   the constant of CSR, panels of AVX-512, and dense weights that do not fit the caches. The steps of lookups are newer than the fit: counted from ports and loads, not measured.
+//!   0.35 for N:M). Set by hand: all of them by a few percent, against the fits' bias; the times between layouts, N:M, the constant of
+//!   CSR, panels of AVX-512, and dense weights that do not fit the caches. The steps of lookups are newer than the fit: counted from
+//!   ports and loads, not measured.
 //! - for AMD a Zen 5 of 3.9 GHz (0.11 for gathers to 0.31 for CSR). Set by hand: what panels take at least for each vector, the ways
 //!   into rows and tiles, dense products of many samples; lookups from layers timed by hand.
 //! - for Intel's cores since Golden Cove a Granite Rapids, by its caches, of 4.0 GHz (0.12 for a dense sample to 0.39 for blocks of

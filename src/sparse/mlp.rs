@@ -100,8 +100,8 @@ impl SparseMlp {
     ///
     /// The same input gives the same bits, whatever the workspace held before. (Where it lies the other way, row-major or feature-major,
     /// its [plan](Self::plan) may be another, and its bits with it; and faer's may be others for other strides.) Formats add in different
-    /// orders: what is infinite or NaN in one is so in all, unless finite numbers overflow on the way. A batch beyond the one that the workspace was made for is served too,
-    /// and may pack weights first.
+    /// orders: what is infinite or NaN in one is so in all, unless finite numbers overflow on the way. A batch beyond the one that the
+    /// workspace was made for is served too, and may pack weights first.
     ///
     /// # Errors
     /// When `x` or `y` has another shape, or the workspace is too small because it is another network's.
