@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use tombola::{Error, ErrorKind};
 
@@ -60,14 +61,24 @@ impl Failure {
 }
 
 impl From<Error> for Failure {
-    /// Without the function of the library that refused: to a user of the program it says nothing.
     fn from(error: Error) -> Self {
-        let text = error.to_string();
-        let sentence =
-            text.strip_prefix(error.operation()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
         match error.kind() {
-            ErrorKind::Io => Self::io(sentence),
-            _ => Self::contents(sentence),
+            ErrorKind::Io => Self::io(sentence(&error)),
+            _ => Self::contents(sentence(&error)),
         }
     }
+}
+
+/// What an error says, without the function of the library that refused: to a user of the program that says nothing.
+fn sentence(error: &Error) -> String {
+    let text = error.to_string();
+    match text.strip_prefix(error.operation()).and_then(|rest| rest.strip_prefix(": ")) {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    }
+}
+
+/// Reads what the library reads from text, for an option of the command line.
+pub(crate) fn parse<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| sentence(&error))
 }

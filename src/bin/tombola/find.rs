@@ -11,6 +11,7 @@ use tombola::io::Source;
 use tombola::mask::Pattern;
 use tombola::ticket::Scope;
 
+use crate::failure::parse;
 use crate::{Failure, interrupt, print};
 
 /// The split of the data into training, validation and test is the same for all trials.
@@ -64,13 +65,13 @@ struct Changes {
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     hidden: Option<Vec<usize>>,
     /// glorot-normal or torch-default.
-    #[arg(long)]
+    #[arg(long, value_parser = parse::<Initialisation>)]
     initialisation: Option<Initialisation>,
     /// adam:RATE, sgd:RATE or sgd:RATE:MOMENTUM.
-    #[arg(long)]
+    #[arg(long, value_parser = parse::<Optimizer>)]
     optimizer: Option<Optimizer>,
     /// constant, cosine, warm-up:N or step:FACTOR:N.
-    #[arg(long)]
+    #[arg(long, value_parser = parse::<Schedule>)]
     schedule: Option<Schedule>,
     /// Samples of an iteration.
     #[arg(long)]
@@ -86,13 +87,13 @@ struct Changes {
     checkpoint_every: Option<usize>,
     /// iterative:SCORE or one-shot:SCORE (magnitude, initial-magnitude, magnitude-increase, movement, random), snip, grasp,
     /// synflow, set:SPREAD or rigl:SPREAD (erk, uniform).
-    #[arg(long)]
+    #[arg(long, value_parser = parse::<Method>)]
     method: Option<Method>,
     /// unstructured, n:M (N of every M), ROWSxCOLUMNS (blocks), fan-in or neurons.
-    #[arg(long)]
+    #[arg(long, value_parser = parse::<Pattern>)]
     pattern: Option<Pattern>,
     /// layer-wise or global.
-    #[arg(long)]
+    #[arg(long, value_parser = parse::<Scope>)]
     scope: Option<Scope>,
     /// Share of the remaining weights that a round prunes.
     #[arg(long)]
@@ -104,7 +105,7 @@ struct Changes {
     #[arg(long)]
     rounds: Option<usize>,
     /// initial, iteration:N, learning-rate:N or fine-tune:N.
-    #[arg(long)]
+    #[arg(long, value_parser = parse::<Rewind>)]
     rewind: Option<Rewind>,
     /// What to train beside each ticket: reinitialised, random-mask, shuffled-mask, sign-only; an empty word for nothing.
     #[arg(long, value_name = "NAME,…")]
