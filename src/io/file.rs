@@ -100,7 +100,8 @@ impl Draft {
         builder.permissions(
             permissions.clone().unwrap_or_else(|| std::os::unix::fs::PermissionsExt::from_mode(0o666)),
         );
-        Ok(Self { file: builder.tempfile_in(folder)?, place, permissions })
+        let file = builder.tempfile_in(folder).map_err(|error| unnamed(&error))?;
+        Ok(Self { file, place, permissions })
     }
 
     /// Where it is being written.
@@ -121,6 +122,14 @@ impl Draft {
         }
         self.file.as_file().sync_all()?;
         Ok(Written { file: self.file.into_temp_path(), place: self.place })
+    }
+}
+
+/// An error of making a draft, without the draft's name: nobody has asked for it.
+fn unnamed(error: &io::Error) -> io::Error {
+    match error.kind() {
+        kind @ io::ErrorKind::NotFound => io::Error::new(kind, "no folder there that takes files"),
+        kind => kind.into(),
     }
 }
 
