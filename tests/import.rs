@@ -312,6 +312,19 @@ fn layers_are_put_in_order() {
 }
 
 #[test]
+fn pickles_of_pytorch_are_told_from_what_can_be_read() {
+    let archive = b"PK\x03\x04\x00\x00\x08\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0e\x00\x00\x00model/data.pkl";
+    let before = b"\x80\x02\x8A\x0A\x6C\xFC\x9C\x46\xF9\x20\x6A\xA8\x50\x19.";
+    for bytes in [&archive[..], before] {
+        let error = Import::new().parse("model.pt", bytes).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Format);
+        let text = error.to_string();
+        assert!(text.contains("model.pt: file: expected tensors without Python's objects"), "{text}");
+        assert!(text.ends_with("found a pickle of PyTorch"), "{text}");
+    }
+}
+
+#[test]
 fn what_is_no_mlp_is_named() {
     let fc = || floats("fc.weight", &noise_matrix(3, 4, 1));
     let masks = |entries: &[Entry]| {

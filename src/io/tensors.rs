@@ -21,6 +21,16 @@ pub(super) const NPY_MAGIC: &[u8] = b"\x93NUMPY";
 /// How a zip archive begins, and so a `.npz` file.
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 
+/// How a file begins that PyTorch pickled before it took to archives: with a number of its own, which is no length that a header of
+/// safetensors could have.
+const PICKLE_MAGIC: &[u8] = b"\x80\x02\x8A\x0A\x6C\xFC\x9C\x46";
+
+/// How the first member of the archives is called, in the folder of a name.
+const PICKLE: &[u8] = b"/data.pkl";
+
+/// Bytes by whose look it is told what a file is.
+const START: usize = 512;
+
 /// The tensors of a file by their names. What is in them is read when somebody asks.
 pub(super) struct Tensors {
     operation: &'static str,
@@ -55,8 +65,12 @@ impl Tensors {
         let unreadable = |error| unreadable(operation, "file", error);
         let name = origin.stem();
         let storage = origin.open().map_err(unreadable)?;
-        let start = storage.start(market::MAGIC.len()).map_err(unreadable)?.into_owned();
-        if start.eq_ignore_ascii_case(market::MAGIC) {
+        let start = storage.start(START).map_err(unreadable)?.into_owned();
+        if is_pickle(&start) {
+            let expected = "tensors without Python's objects, as `safetensors.torch.save_file` writes them";
+            return Err(Error::new(ErrorKind::Format, operation, "file", expected, "a pickle of PyTorch"));
+        }
+        if start.get(..market::MAGIC.len()).is_some_and(|start| start.eq_ignore_ascii_case(market::MAGIC)) {
             return market::read(operation, &storage.into_bytes().map_err(unreadable)?, &name);
         }
         #[cfg(feature = "numpy")]
@@ -281,6 +295,12 @@ impl<'a> Tensor<'a> {
     fn unreadable(&self, error: io::Error) -> Error {
         unreadable(self.operation, format!("`{}`", self.name), error)
     }
+}
+
+/// Whether a file that begins so is one of `torch.save`: a pickle, or an archive of which the first member is one.
+fn is_pickle(start: &[u8]) -> bool {
+    let in_archive = start.starts_with(ZIP_MAGIC) && start.windows(PICKLE.len()).any(|name| name == PICKLE);
+    start.starts_with(PICKLE_MAGIC) || in_archive
 }
 
 /// An error about the tensor of a name.
