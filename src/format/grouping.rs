@@ -6,6 +6,7 @@
 //! since what one row has beyond the others is walked alone.
 
 use std::cmp::Reverse;
+use std::hint::select_unpredictable;
 use std::ops::Range;
 
 /// Of so many rows, in the order of lengths, the first looks for its partner among the others: the cost of packing grows with it,
@@ -37,9 +38,13 @@ impl Columns {
         let words = width.div_ceil(64);
         let mut bits = vec![0; words * segments.len()];
         for (bits, segment) in bits.chunks_exact_mut(words).zip(segments) {
+            // What a word has so far stays at hand: to take it up for each bit would wait for the last one to be stored.
+            let (mut at, mut word) = (0, 0);
             for &column in segment.columns {
                 let bit = column as usize - first;
-                bits[bit / 64] |= 1 << (bit % 64);
+                word = select_unpredictable(bit / 64 == at, word, 0) | 1 << (bit % 64);
+                at = bit / 64;
+                bits[at] = word;
             }
         }
         Self { words, bits }
@@ -171,10 +176,11 @@ fn matched<T, U>(
             planes.iter_mut().zip(bits).for_each(|(plane, &word)| plane[near.len()] = word);
             near.push(item);
         }
-        let mut shared = [0; WINDOW];
+        let mut shared = [0_u64; WINDOW];
         for plane in &planes {
             let own = plane[0];
-            shared.iter_mut().zip(plane).for_each(|(shared, word)| *shared += (own & word).count_ones());
+            let counts = plane.iter().map(|word| u64::from((own & word).count_ones()));
+            shared.iter_mut().zip(counts).for_each(|(shared, count)| *shared += count);
         }
         // `max_by_key` takes the last of equals: from back to front that is the one next to the first row.
         let score = |&other: &usize| score(near[0], near[other], shared[other] as usize);
