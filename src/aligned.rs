@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, s};
 
 /// A cache line, in bytes.
 const LINE: usize = 64;
@@ -41,8 +41,19 @@ impl<T: Copy + Default> From<Vec<T>> for Aligned<T> {
 impl<T: Copy + Default> From<ArrayView2<'_, T>> for Aligned<T> {
     /// A matrix, row-major.
     fn from(matrix: ArrayView2<'_, T>) -> Self {
+        if let Some(values) = matrix.to_slice() {
+            return Self::from(values);
+        }
         let mut aligned = Self::zeros(matrix.len());
-        aligned.iter_mut().zip(matrix).for_each(|(place, &value)| *place = value);
+        let columns = matrix.ncols();
+        // By strips of columns, since those are contiguous then: some are read side by side, and fill a line of each row.
+        let strip = LINE / size_of::<T>();
+        for start in (0..columns).step_by(strip) {
+            let strip = matrix.slice(s![.., start..columns.min(start + strip)]);
+            for (row, places) in strip.rows().into_iter().zip(aligned.chunks_exact_mut(columns)) {
+                places[start..].iter_mut().zip(row).for_each(|(place, &value)| *place = value);
+            }
+        }
         aligned
     }
 }

@@ -1,7 +1,11 @@
 //! Plain CSR, checked.
 
+#[cfg(feature = "dense")]
+use super::chunks::entries;
 use super::parts::parts;
 use crate::Result;
+#[cfg(feature = "dense")]
+use crate::aligned::Aligned;
 use crate::csr::{self, Csr};
 
 /// About how many weights a share of rows has at least: to multiply so many by one sample takes some five microseconds, for which it pays
@@ -50,6 +54,20 @@ impl CsrMatrix {
     /// Count of kept weights.
     pub fn kept(&self) -> usize {
         self.csr.data().len()
+    }
+
+    /// `[out, in]`, row-major, with zeros.
+    #[cfg(feature = "dense")]
+    pub(crate) fn to_dense(&self) -> Aligned<f32> {
+        let (out, inputs) = self.shape();
+        let mut dense = Aligned::zeros(out * inputs);
+        for (row, places) in (0..).zip(dense.chunks_exact_mut(inputs)) {
+            let entries = entries(self, row);
+            for (&column, &value) in self.columns()[entries.clone()].iter().zip(&self.values()[entries]) {
+                places[column as usize] = value;
+            }
+        }
+        dense
     }
 
     /// Rows that one thread takes as a whole: where each share of them begins, and the last one ends. Formats for rows keep the order of

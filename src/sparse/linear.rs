@@ -298,7 +298,7 @@ impl SparseLinear {
 
     #[cfg(feature = "dense")]
     fn dense(&self) -> ArrayView2<'_, f32> {
-        let weights = self.dense.get_or_init(|| csr::to_dense(self.csr()).view().into());
+        let weights = self.dense.get_or_init(|| self.matrix.to_dense());
         matrix(weights, self.shape().0, false)
     }
 
