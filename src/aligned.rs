@@ -18,9 +18,14 @@ pub(crate) struct Aligned<T> {
 impl<T: Copy + Default> Aligned<T> {
     pub(crate) fn zeros(len: usize) -> Self {
         let memory = vec![T::default(); len + LINE / size_of::<T>()];
+        Self { start: Self::start(&memory, len), memory, len }
+    }
+
+    /// Where in a memory a line begins, with so many numbers behind it.
+    fn start(memory: &[T], len: usize) -> usize {
         // Where this cannot be told, the array is as good, only slower.
         let start = memory.as_ptr().align_offset(LINE);
-        Self { start: if start + len <= memory.len() { start } else { 0 }, memory, len }
+        if start <= memory.len() - len { start } else { 0 }
     }
 }
 
@@ -33,8 +38,14 @@ impl<T: Copy + Default> From<&[T]> for Aligned<T> {
 }
 
 impl<T: Copy + Default> From<Vec<T>> for Aligned<T> {
-    fn from(values: Vec<T>) -> Self {
-        Self::from(&values[..])
+    /// The numbers of an array, moved within its memory: to touch some that is new takes longer.
+    fn from(mut memory: Vec<T>) -> Self {
+        let len = memory.len();
+        memory.resize(len + LINE / size_of::<T>(), T::default());
+        memory.shrink_to_fit();
+        let start = Self::start(&memory, len);
+        memory.copy_within(..len, start);
+        Self { memory, start, len }
     }
 }
 

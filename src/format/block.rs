@@ -64,15 +64,17 @@ impl BlockMatrix {
     /// stays empty.
     pub fn fit(matrix: &CsrMatrix) -> Option<Blocks> {
         let (rows, _) = matrix.shape();
-        let fits = |&rows_of_block: &usize| {
-            // Rows that the last blocks lack do not count.
-            let padded = rows.next_multiple_of(rows_of_block) as f64 / rows as f64;
-            let limit = matrix.kept() as f64 * padded / (1.0 - PADDING) / rows_of_block as f64;
-            Some(Blocks { rows: rows_of_block, count: count(matrix, rows_of_block, limit as usize)? })
+        // Rows that the last blocks lack do not count.
+        let limit = |height: usize| {
+            let padded = rows.next_multiple_of(height) as f64 / rows as f64;
+            (matrix.kept() as f64 * padded / (1.0 - PADDING) / height as f64) as usize
         };
         // What does not fall into low blocks will not fall into high ones.
-        let blocks = HEIGHTS.iter().map_while(fits).filter(|blocks| blocks.count > 0);
-        blocks.min_by_key(|blocks| blocks.bytes())
+        blocks::<1>(matrix, limit(HEIGHTS[0]))?;
+        let all = blocks::<{ HEIGHTS.len() }>(matrix, usize::MAX)?.into_iter();
+        let fit =
+            all.take_while(|blocks| blocks.count <= limit(blocks.rows)).filter(|blocks| blocks.count > 0);
+        fit.min_by_key(|blocks| blocks.bytes())
     }
 
     /// Packs a matrix for vectors of `lanes`, in the blocks that take the fewest bytes.
@@ -81,8 +83,10 @@ impl BlockMatrix {
     /// When `lanes` is not 4, 8 or 16.
     pub fn new(matrix: &CsrMatrix, lanes: usize) -> Result<Self> {
         check_lanes("BlockMatrix::new", lanes)?;
-        let all = HEIGHTS.map(|rows| Blocks { rows, count: count(matrix, rows, usize::MAX).unwrap_or(0) });
-        let cheapest = Self::fit(matrix).or_else(|| all.into_iter().min_by_key(|blocks| blocks.bytes()));
+        let any = || {
+            blocks::<{ HEIGHTS.len() }>(matrix, usize::MAX)?.into_iter().min_by_key(|blocks| blocks.bytes())
+        };
+        let cheapest = Self::fit(matrix).or_else(any);
         let rows = cheapest.map_or(HEIGHTS[0], |blocks| blocks.rows);
         // As many blocks together as fill a vector.
         let together = (lanes / rows).max(1);
@@ -181,21 +185,26 @@ impl BlockMatrix {
     }
 }
 
-/// How many blocks of so many rows a matrix has weights in; `None` if they are more than `limit`.
-fn count(matrix: &CsrMatrix, rows: usize, limit: usize) -> Option<usize> {
+/// The blocks of the lowest `N` heights that a matrix has weights in; `None` if those of the lowest are more than `limit`.
+fn blocks<const N: usize>(matrix: &CsrMatrix, limit: usize) -> Option<[Blocks; N]> {
     let (out, inputs) = matrix.shape();
-    let mut seen = vec![usize::MAX; inputs];
-    let mut count = 0;
-    for first in (0..out).step_by(rows) {
-        let [start, end] = [first, (first + rows).min(out)].map(|row| matrix.pointers()[row] as usize);
+    // The last of the lowest blocks of a column, of which each higher one is a pair of the height before.
+    let mut last = vec![usize::MAX; inputs];
+    let mut blocks = std::array::from_fn(|height| Blocks { rows: HEIGHTS[height], count: 0 });
+    for block in 0..out.div_ceil(HEIGHTS[0]) {
+        let rows = [block, block + 1].map(|block| (HEIGHTS[0] * block).min(out));
+        let [start, end] = rows.map(|row| matrix.pointers()[row] as usize);
         for &column in &matrix.columns()[start..end] {
-            if std::mem::replace(&mut seen[column as usize], first) != first {
-                count += 1;
+            let last = std::mem::replace(&mut last[column as usize], block);
+            if last != block {
+                (0..).zip(&mut blocks).for_each(|(pairs, blocks)| {
+                    blocks.count += usize::from(last >> pairs != block >> pairs);
+                });
             }
         }
-        if count > limit {
+        if blocks[0].count > limit {
             return None;
         }
     }
-    Some(count)
+    Some(blocks)
 }

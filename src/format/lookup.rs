@@ -210,12 +210,9 @@ impl LookupMatrix {
             starts.resize(starts.len() + steps.next_multiple_of(steps_of_word) - steps, 0);
             chunks.push(word..words.len() / lanes);
         }
-        for row in 0..matrix.shape().0 {
-            for at in entries(matrix, row as u32) {
-                if matrix.values()[at].to_bits() == 0 {
-                    zeros.push((row as u32, matrix.columns()[at]));
-                }
-            }
+        for at in (0..all_values.len()).filter(|&at| all_values[at].to_bits() == 0) {
+            let row = matrix.pointers().partition_point(|&start| start as usize <= at) - 1;
+            zeros.push((row as u32, all_columns[at]));
         }
         let (words, values) = (words.into(), values.into());
         Self { shape: matrix.shape(), window, rows: order, chunks, starts, words, values, zeros }
