@@ -10,7 +10,7 @@
 //! that holds nothing has weight 0 on the first column of its group, and computes 0 × an activation, which is NaN where
 //! that is infinite or NaN. The kernel redoes from the plain CSR whatever does not come out finite.
 
-use super::chunks::check_lanes;
+use super::chunks::{check_lanes, entries};
 use super::{CsrMatrix, csr_of_rows};
 use crate::Result;
 use crate::aligned::Aligned;
@@ -113,31 +113,36 @@ impl NmMatrix {
             empty: Vec::new(),
         };
         for row in 0..rows {
-            let [start, end] = [row, row + 1].map(|row| matrix.pointers()[row] as usize);
-            let mut filled = 0;
-            for at in start..end {
-                let column = matrix.columns()[at] as usize;
-                let first = pattern.n * (column / pattern.m);
+            let (entries, mut filled) = (entries(matrix, row as u32), 0);
+            let place = packed.places(row);
+            let (words, values) = (&mut packed.words[..], &mut packed.values[..]);
+            for (&column, &weight) in matrix.columns()[entries.clone()].iter().zip(&matrix.values()[entries])
+            {
+                let first = pattern.n * (column >> pattern.bits()) as usize;
                 let slot = filled.max(first);
                 packed.empty.extend((filled..slot).map(|slot| row * slots + slot));
                 filled = slot + 1;
-                let (word, shift, value) = packed.place(row, slot);
-                packed.words[word] |= ((column % pattern.m) as u32) << shift;
-                packed.values[value] = matrix.values()[at];
+                let (word, shift, value) = place(slot);
+                words[word] |= (column % (1 << pattern.bits())) << shift;
+                values[value] = weight;
             }
             packed.empty.extend((filled..slots).map(|slot| row * slots + slot));
         }
         Ok(packed)
     }
 
-    /// Where a slot of a row has its position (a word, and by how much it is shifted) and its value.
-    fn place(&self, row: usize, slot: usize) -> (usize, u32, usize) {
+    /// Where the slots of a row have their positions (a word, and by how much it is shifted) and their values.
+    fn places(&self, row: usize) -> impl Fn(usize) -> (usize, u32, usize) + use<> {
         let (first, vectors) = self.block_of(row / self.lanes);
         let (vector, lane) = (row / self.lanes - first, row % self.lanes);
-        let per_word = self.pattern.per_word();
-        let at = |slots: usize, slot: usize| (first * slots + slot * vectors + vector) * self.lanes + lane;
-        let shift = self.pattern.bits() * (slot % per_word) as u32;
-        (at(self.words_of_row(), slot / per_word), shift, at(self.slots_of_row(), slot))
+        let [word, value] = [self.words_of_row(), self.slots_of_row()]
+            .map(|slots| (first * slots + vector) * self.lanes + lane);
+        let (apart, bits, per_word) =
+            (vectors * self.lanes, self.pattern.bits(), self.pattern.per_word() as u32);
+        move |slot| {
+            let shift = bits * (slot as u32 % per_word);
+            (word + apart * (slot as u32 / per_word) as usize, shift, value + apart * slot)
+        }
     }
 
     /// The block that a vector of rows is in: its first vector, and how many it has.
@@ -166,9 +171,10 @@ impl NmMatrix {
         let slots = self.slots_of_row();
         let mut empty = self.empty.iter().copied().peekable();
         let rows = (0..self.shape.0).map(|row| {
+            let place = self.places(row);
             let kept = (0..slots).filter(|slot| empty.next_if_eq(&(row * slots + slot)).is_none());
             let entry = |slot: usize| {
-                let (word, shift, value) = self.place(row, slot);
+                let (word, shift, value) = place(slot);
                 let position = (self.words[word] >> shift) as usize % self.pattern.m;
                 ((slot / self.pattern.n * self.pattern.m + position) as u32, self.values[value])
             };
@@ -210,10 +216,11 @@ impl NmMatrix {
 
 /// The most entries that a row has in a group of `m` columns; `None` if they are more than `limit`.
 fn most(matrix: &CsrMatrix, m: usize, limit: usize) -> Option<usize> {
-    let mut most = 0;
+    // A power of two: to divide by it otherwise takes ten times as long.
+    let (bits, mut most) = (m.ilog2(), 0);
     for row in matrix.pointers().windows(2) {
-        let groups = matrix.columns()[row[0] as usize..row[1] as usize]
-            .chunk_by(|&a, &b| a as usize / m == b as usize / m);
+        let groups =
+            matrix.columns()[row[0] as usize..row[1] as usize].chunk_by(|&a, &b| a >> bits == b >> bits);
         most = groups.map(<[u32]>::len).fold(most, usize::max);
         if most > limit {
             return None;
