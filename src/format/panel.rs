@@ -171,8 +171,12 @@ impl PanelMatrix {
         let (groups, left_over) = grouping::groups(segments, &columns);
         let mut kinds = Kinds::default();
         for group in groups {
-            group.kinds(&columns, &mut kinds);
-            self.push_group(&group, &kinds, segments, first);
+            if group.segments.iter().all(|&segment| segments[segment].columns.len() == group.fours) {
+                self.push_block(&group, segments, first);
+            } else {
+                group.kinds(&columns, &mut kinds);
+                self.push_group(&group, &kinds, segments, first);
+            }
         }
         if let Some(&Segment { row, .. }) = segments[left_over.clone()].first() {
             let mut group =
@@ -186,6 +190,20 @@ impl PanelMatrix {
             self.groups.push(group);
         }
         self.panels.push(Panel { column: first, groups: group..self.groups.len(), at, entry });
+    }
+
+    /// Lays out the entries of four rows that share all of them: of a block, or of dense rows.
+    fn push_block(&mut self, group: &grouping::Group, segments: &[Segment<'_>], first: usize) {
+        let (rows, fours) = (group.segments.map(|segment| &segments[segment]), group.fours);
+        let entry = self.values.len();
+        self.values.resize(entry + PANEL_ROWS * fours, 0.0);
+        for (row, segment) in rows.into_iter().enumerate() {
+            let places = self.values[entry..].iter_mut().skip(row).step_by(PANEL_ROWS);
+            places.zip(segment.values).for_each(|(place, &value)| *place = value);
+        }
+        (0..fours).for_each(|at| self.push_place(rows[0], at, first));
+        let rows = rows.map(|segment| segment.row);
+        self.groups.push(Group { rows, fours: fours as u32, pairs: 0, singles: 0, rest: [0; PANEL_ROWS] });
     }
 
     /// Lays out the entries of four rows: those that all share, those that pairs share, single ones, and what is left of each row.
