@@ -210,7 +210,10 @@ impl LookupMatrix {
             starts.resize(starts.len() + steps.next_multiple_of(steps_of_word) - steps, 0);
             chunks.push(word..words.len() / lanes);
         }
-        for at in (0..all_values.len()).filter(|&at| all_values[at].to_bits() == 0) {
+        let is_zero = |&at: &usize| all_values[at].to_bits() == 0;
+        // Counted first, which takes a vector at a time: mostly there are none.
+        let count = all_values.iter().filter(|value| value.to_bits() == 0).count();
+        for at in (0..all_values.len()).filter(is_zero).take(count) {
             let row = matrix.pointers().partition_point(|&start| start as usize <= at) - 1;
             zeros.push((row as u32, all_columns[at]));
         }

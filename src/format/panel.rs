@@ -14,6 +14,7 @@
 use std::hint::select_unpredictable;
 use std::ops::Range;
 
+use super::chunks::entries;
 use super::grouping::{self, Columns, Kinds, Segment};
 use super::parts::parts;
 use super::{CsrMatrix, csr_of_rows};
@@ -138,9 +139,10 @@ impl PanelMatrix {
 
     fn push_band(&mut self, matrix: &CsrMatrix, rows: Range<usize>) {
         let (columns, count) = (self.shape.1, self.panels_of_band());
+        let mut left: Vec<_> = rows.map(|row| entries(matrix, row as u32)).collect();
         for panel in 0..count {
             let first = panel * self.width;
-            let mut segments = segments(matrix, rows.clone(), first..(first + self.width).min(columns));
+            let mut segments = segments(matrix, &mut left, first..(first + self.width).min(columns));
             if panel > 0 && panel + 1 < count {
                 segments.retain(|segment| !segment.columns.is_empty());
             }
@@ -157,7 +159,13 @@ impl PanelMatrix {
             start.min(len)..(start + part).min(len)
         };
         let (rows, columns) = (middle(rows, BAND_ROWS), middle(columns, width));
-        let segments = segments(matrix, rows, columns.clone());
+        let from_first = |row| {
+            let Range { start, end } = entries(matrix, row as u32);
+            let before =
+                matrix.columns()[start..end].partition_point(|&column| (column as usize) < columns.start);
+            start + before..end
+        };
+        let segments = segments(matrix, &mut rows.map(from_first).collect::<Vec<_>>(), columns.clone());
         let (groups, left_over) = grouping::groups(&segments, &Columns::new(&segments, columns.start, width));
         let len = |segment: usize| segments[segment].columns.len();
         let saved: usize = groups.iter().map(|group| 3 * group.fours + 2 * group.pairs).sum();
@@ -335,16 +343,17 @@ impl PanelMatrix {
     }
 }
 
-/// What some rows have of some columns, from long to short, and rows that begin with the same columns side by side.
-fn segments(matrix: &CsrMatrix, rows: Range<usize>, columns: Range<usize>) -> Vec<Segment<'_>> {
-    let segment = |(row, index): (usize, u16)| {
-        let [start, end] = [row, row + 1].map(|row| matrix.pointers()[row] as usize);
-        let all = &matrix.columns()[start..end];
-        let [from, to] = [columns.start, columns.end]
-            .map(|limit| all.partition_point(|&column| (column as usize) < limit));
-        Segment { row: index, columns: &all[from..to], values: &matrix.values()[start + from..start + to] }
+/// What some rows have of the columns that come next, from `columns.start` on, from long to short, and rows that begin with the same columns
+/// side by side. `left` is what they have from there on, and afterwards what they have beyond.
+fn segments<'a>(matrix: &'a CsrMatrix, left: &mut [Range<usize>], columns: Range<usize>) -> Vec<Segment<'a>> {
+    let segment = |(left, row): (&mut Range<usize>, u16)| {
+        let all = &matrix.columns()[left.clone()];
+        let len = all.iter().take_while(|&&column| (column as usize) < columns.end).count();
+        let values = &matrix.values()[left.start..left.start + len];
+        left.start += len;
+        Segment { row, columns: &all[..len], values }
     };
-    let mut segments: Vec<_> = rows.zip(0..).map(segment).collect();
+    let mut segments: Vec<_> = left.iter_mut().zip(0..).map(segment).collect();
     // By their first columns, since to compare all would take longer than what it gains. In one number: none of the four comes to 2¹⁶, as
     // panels are no wider than `MAX_PANEL`.
     segments.sort_by_cached_key(|segment| {
