@@ -10,7 +10,7 @@ use tombola::{Activation, Isa, Mask, SparseLinear, SparseMlp};
 
 const LAYERS: [(usize, usize); 5] = [(300, 784), (100, 300), (10, 100), (1024, 1024), (4096, 4096)];
 const TINY: [(usize, usize); 1] = [(10, 100)];
-const SPARSITIES: [f64; 3] = [0.8, 0.9, 0.95];
+const SPARSITIES: [f64; 4] = [0.5, 0.8, 0.9, 0.95];
 
 fn convert(criterion: &mut Criterion) {
     let isa = Isa::detect().expect("an instruction set");
