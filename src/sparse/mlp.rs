@@ -2,12 +2,12 @@
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
-use super::SparseLinear;
 use super::workspace::{Identity, Workspace};
+use super::{SparseLinear, join};
 use crate::aligned::Aligned;
 use crate::format::MAX_TABLES;
 use crate::measure::duration;
-use crate::plan::{Batch, FEW_SAMPLES, Plan, Profile};
+use crate::plan::{Batch, FEW_SAMPLES, Format, Plan, Profile};
 use crate::{Error, Isa, Result};
 
 /// A multi-layer perceptron with sparse weights. It is `Sync`: one model serves any number of threads, each with
@@ -146,7 +146,7 @@ impl SparseMlp {
         self.packed_workspace(max_batch, 1)
     }
 
-    /// [`workspace`](Self::workspace) for as many threads as the current rayon pool has: with it, `forward_into` cuts
+    /// [`workspace`](Self::workspace) for as many threads as the current rayon pool has, which share the packing, too: with it, `forward_into` cuts
     /// a batch into a part for each of them, or the rows of large layers where these parts would be too small: less than two vectors of
     /// samples, or where `y` is feature-major 256 samples. Of a single sample, or a few, they share the rows of layers with more than
     /// 130,000 weights; smaller ones take less time than it takes to hand them over. The bits of the result do not depend on the number
@@ -180,17 +180,35 @@ impl SparseMlp {
         let batches = (1..=max_batch.min(4 * self.isa.lanes())).chain(
             std::iter::successors(Some(max_batch), |batch| Some(batch / 2)).take_while(|&batch| batch > 0),
         );
+        // A layer and a format, each with the first of the batches for which it is packed alike.
+        let mut needs: Vec<(usize, Format, usize)> = Vec::new();
+        let alike = |a, b| (a == 1) == (b == 1) && self.isa.widest_tile(a) == self.isa.widest_tile(b);
         for batch in batches {
             for lies in [Batch::row_major(batch), Batch::feature_major(batch)] {
                 self.plan_into(lies, &mut workspace.plan);
                 between = between.max(self.between_len(&workspace.plan, batch));
-                for (layer, choice) in self.layers.iter().zip(workspace.plan.choices()) {
-                    layer.pack(choice.format, batch);
+                for (layer, choice) in workspace.plan.choices().enumerate() {
+                    let known =
+                        |need: &(_, _, _)| (need.0, need.1) == (layer, choice.format) && alike(need.2, batch);
+                    if !needs.iter().any(known) {
+                        needs.push((layer, choice.format, batch));
+                    }
                 }
             }
         }
+        self.pack(&needs, threads);
         workspace.between = std::array::from_fn(|_| Aligned::zeros(between));
         workspace
+    }
+
+    /// Packs layers in formats for batches, on some threads of the current rayon pool.
+    fn pack(&self, needs: &[(usize, Format, usize)], threads: usize) {
+        if threads == 1 || needs.len() < 2 {
+            needs.iter().for_each(|&(layer, format, batch)| self.layers[layer].pack(format, batch));
+        } else {
+            let (left, right) = needs.split_at(needs.len() / 2);
+            join(|| self.pack(left, threads), || self.pack(right, threads));
+        }
     }
 
     /// A workspace for batches of up to so many samples of a network whose weights are packed when they are first needed.
