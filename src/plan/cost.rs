@@ -48,14 +48,36 @@ pub(crate) struct Profile {
     pub(crate) sell: (usize, usize),
 }
 
-/// The one of AVX-512 on AMD, on Intel since Golden Cove and elsewhere, of AVX2, and of portable code.
-pub(super) fn by_cpu<T>(isa: Isa, [amd, golden_cove, avx512, avx2, portable]: [T; 5]) -> T {
-    match isa.lanes() {
-        _ if isa == Isa::portable() => portable,
-        _ if isa.is_amd_avx512() => amd,
-        _ if isa.is_golden_cove_avx512() => golden_cove,
-        8 => avx2,
-        _ => avx512,
+/// One of something for each kind of CPU that has its own.
+#[derive(Clone, Copy)]
+pub(super) struct ByCpu<T> {
+    /// AVX-512 on AMD.
+    pub(super) amd: T,
+    /// AVX-512 on Intel's cores since Golden Cove.
+    pub(super) golden_cove: T,
+    /// AVX-512 elsewhere.
+    pub(super) avx512: T,
+    pub(super) avx2: T,
+    pub(super) portable: T,
+}
+
+impl<T: Copy> ByCpu<T> {
+    /// The same for all.
+    pub(super) fn all(each: T) -> Self {
+        Self { amd: each, golden_cove: each, avx512: each, avx2: each, portable: each }
+    }
+
+    /// That of an instruction set on this CPU.
+    #[inline]
+    pub(super) fn of(self, isa: Isa) -> T {
+        let Self { amd, golden_cove, avx512, avx2, portable } = self;
+        match isa.lanes() {
+            _ if isa == Isa::portable() => portable,
+            _ if isa.is_amd_avx512() => amd,
+            _ if isa.is_golden_cove_avx512() => golden_cove,
+            8 => avx2,
+            _ => avx512,
+        }
     }
 }
 
@@ -108,31 +130,35 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, caller: 
     // Samples that share a pass over the weights of formats for rows.
     let groups = batch.div_ceil(isa.row_samples()) as f64;
     // Each group after the first is another call of the kernel. (What that takes with AVX-512 is in the other counts.)
-    let again = by_cpu(isa, [0.0, 0.0, 0.0, 55.0, 0.0]) * (groups - 1.0).max(0.0);
+    let again = ByCpu { avx2: 55.0, ..ByCpu::all(0.0) }.of(isa) * (groups - 1.0).max(0.0);
     // Weights that the second-level cache keeps from one pass to the next, about, if nothing but values is large.
-    let near = by_cpu(isa, [1e5, 4e5, 1e5, 1e5, 1e5]);
+    let near = ByCpu { golden_cove: 4e5, ..ByCpu::all(1e5) }.of(isa);
     let share = network.share(layer, format);
     let beyond = |count, cache| beyond(count, share * cache);
     let nanoseconds = match format {
         Format::Csr => {
             // Of short rows the sum of a vector's lanes, and the branches, are the better part.
             let short = kept.min(8.0 * out);
-            let [call, row, first, weight, far] = by_cpu(
-                isa,
-                [
-                    [45.0, 0.95, 0.13, 0.32, 0.0],
-                    [46.0, 1.48, 0.07, 0.29, 0.06],
-                    [200.0, 2.2, 0.3, 0.55, 0.05],
-                    [80.0, 2.1, 0.34, 0.28, 0.06],
-                    [200.0, 2.2, 0.3, 0.8, 0.14],
-                ],
-            );
+            let [call, row, first, weight, far] = ByCpu {
+                amd: [45.0, 0.95, 0.13, 0.32, 0.0],
+                golden_cove: [46.0, 1.48, 0.07, 0.29, 0.06],
+                avx512: [200.0, 2.2, 0.3, 0.55, 0.05],
+                avx2: [80.0, 2.1, 0.34, 0.28, 0.06],
+                portable: [200.0, 2.2, 0.3, 0.8, 0.14],
+            }
+            .of(isa);
             call + again + samples * (row * out + first * short + weight * kept + far * beyond(kept, 1e5))
         }
         Format::Lookup => {
             let work = layer.lookups[usize::from(batch > 1)];
-            let (call, chunk) =
-                by_cpu(isa, [(60.0, 4.0), (58.0, 2.4), (120.0, 12.0), (100.0, 4.0), (f64::INFINITY, 0.0)]);
+            let (call, chunk) = ByCpu {
+                amd: (60.0, 4.0),
+                golden_cove: (58.0, 2.4),
+                avx512: (120.0, 12.0),
+                avx2: (100.0, 4.0),
+                portable: (f64::INFINITY, 0.0),
+            }
+            .of(isa);
             let groups = batch.div_ceil(isa.row_samples()).max(1);
             let together = batch.div_ceil(groups);
             let rest = batch - (groups - 1) * together;
@@ -143,62 +169,65 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, caller: 
         Format::Nm => {
             let Some((weights, group)) = layer.slots else { return f64::INFINITY };
             let (weights, slots) = (weights as f64, weights as f64 / lanes as f64);
-            let (call, for_sample, for_group) = by_cpu(
-                isa,
-                [
-                    (65.0, [0.165, 2.3], [0.21, 0.8, 0.019, 0.009]),
-                    (85.0, [0.277, 2.1], [0.39, 1.1, 0.157, 0.0]),
-                    (190.0, [0.25, 4.6], [0.6, 0.0, 0.06, 0.08]),
-                    (104.0, [0.6, 4.0], [0.0, 0.9, 0.008, 0.0]),
-                    (f64::INFINITY, [0.0; 2], [0.0; 4]),
-                ],
-            );
+            let (call, for_sample, for_group) = ByCpu {
+                amd: (65.0, [0.165, 2.3], [0.21, 0.8, 0.019, 0.009]),
+                golden_cove: (85.0, [0.277, 2.1], [0.39, 1.1, 0.157, 0.0]),
+                avx512: (190.0, [0.25, 4.6], [0.6, 0.0, 0.06, 0.08]),
+                avx2: (104.0, [0.6, 4.0], [0.0, 0.9, 0.008, 0.0]),
+                portable: (f64::INFINITY, [0.0; 2], [0.0; 4]),
+            }
+            .of(isa);
             // Rows that do not fill a block wait for their own sums.
             let alone = (layer.out.div_ceil(lanes) % NM_BLOCK) as f64 / chunks.max(1.0);
             let bytes = [slots, alone * slots, beyond(weights, near), beyond(weights, 6e5)];
             // With AVX2 a group of two vectors takes two permutations, and what chooses between them.
-            let permutations = slots * by_cpu(isa, [1, 1, 1, group.div_ceil(lanes), 1]) as f64;
+            let each = ByCpu { avx2: group.div_ceil(lanes), ..ByCpu::all(1) }.of(isa);
+            let permutations = slots * each as f64;
             call + again + samples * dot(for_sample, [permutations, chunks]) + groups * dot(for_group, bytes)
         }
         Format::Block => {
             let Some(blocks) = layer.blocks else { return f64::INFINITY };
             let places = blocks.places() as f64;
             // A block's weights are loaded for a group of samples; for each of these its activation is splat.
-            let [load, far, splat] = by_cpu(
-                isa,
-                match blocks.rows {
-                    4 => [
-                        [0.029, 0.0065, 0.0425],
-                        [0.028, 0.037, 0.048],
-                        [0.125, 0.0, 0.108],
-                        [0.021, 0.0, 0.073],
-                        [0.18, 0.03, 0.12],
-                    ],
-                    8 => [
-                        [0.026, 0.011, 0.0195],
-                        [0.024, 0.096, 0.026],
-                        [0.097, 0.0, 0.066],
-                        [0.097, 0.066, 0.002],
-                        [0.2, 0.1, 0.1],
-                    ],
-                    16 => [
-                        [0.0275, 0.0155, 0.007],
-                        [0.029, 0.147, 0.015],
-                        [0.071, 0.01, 0.049],
-                        [0.043, 0.032, 0.006],
-                        [0.13, 0.03, 0.1],
-                    ],
-                    _ => [
-                        [0.029, 0.0215, 0.003],
-                        [0.023, 0.138, 0.008],
-                        [0.032, 0.04, 0.058],
-                        [0.018, 0.029, 0.026],
-                        [0.16, 0.0, 0.065],
-                    ],
+            let nanoseconds = match blocks.rows {
+                4 => ByCpu {
+                    amd: [0.029, 0.0065, 0.0425],
+                    golden_cove: [0.028, 0.037, 0.048],
+                    avx512: [0.125, 0.0, 0.108],
+                    avx2: [0.021, 0.0, 0.073],
+                    portable: [0.18, 0.03, 0.12],
                 },
-            );
-            let (call, end) =
-                by_cpu(isa, [(70.0, 1.8), (77.0, 3.7), (150.0, 18.0), (90.0, 7.0), (150.0, 18.0)]);
+                8 => ByCpu {
+                    amd: [0.026, 0.011, 0.0195],
+                    golden_cove: [0.024, 0.096, 0.026],
+                    avx512: [0.097, 0.0, 0.066],
+                    avx2: [0.097, 0.066, 0.002],
+                    portable: [0.2, 0.1, 0.1],
+                },
+                16 => ByCpu {
+                    amd: [0.0275, 0.0155, 0.007],
+                    golden_cove: [0.029, 0.147, 0.015],
+                    avx512: [0.071, 0.01, 0.049],
+                    avx2: [0.043, 0.032, 0.006],
+                    portable: [0.13, 0.03, 0.1],
+                },
+                _ => ByCpu {
+                    amd: [0.029, 0.0215, 0.003],
+                    golden_cove: [0.023, 0.138, 0.008],
+                    avx512: [0.032, 0.04, 0.058],
+                    avx2: [0.018, 0.029, 0.026],
+                    portable: [0.16, 0.0, 0.065],
+                },
+            };
+            let [load, far, splat] = nanoseconds.of(isa);
+            let (call, end) = ByCpu {
+                amd: (70.0, 1.8),
+                golden_cove: (77.0, 3.7),
+                avx512: (150.0, 18.0),
+                avx2: (90.0, 7.0),
+                portable: (150.0, 18.0),
+            }
+            .of(isa);
             groups * (load * places + far * beyond(places, near))
                 + samples * (splat * places + end * out / blocks.rows as f64)
                 + again
@@ -207,16 +236,14 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, caller: 
         Format::Sell => {
             // Those of AMD's and of older AVX-512 are of gathers by the instruction, which the kernel does not use there any more.
             // What outputs take that are written one by one was fitted to one CPU; elsewhere it is in what all chunks take.
-            let (call, gather, columns, [chunk, scattered], far) = by_cpu(
-                isa,
-                [
-                    (60.0, 0.235, 0.0, [4.6, 0.0], 0.0),
-                    (55.0, 0.174, 0.0, [2.6, 5.6], 0.045),
-                    (125.0, 0.61, 0.0, [5.5, 0.0], 0.0),
-                    (95.0, 0.136, 0.13, [5.4, 0.0], 0.0),
-                    (125.0, 0.45, 0.0, [10.0, 0.0], 0.0),
-                ],
-            );
+            let (call, gather, columns, [chunk, scattered], far) = ByCpu {
+                amd: (60.0, 0.235, 0.0, [4.6, 0.0], 0.0),
+                golden_cove: (55.0, 0.174, 0.0, [2.6, 5.6], 0.045),
+                avx512: (125.0, 0.61, 0.0, [5.5, 0.0], 0.0),
+                avx2: (95.0, 0.136, 0.13, [5.4, 0.0], 0.0),
+                portable: (125.0, 0.45, 0.0, [10.0, 0.0], 0.0),
+            }
+            .of(isa);
             let (slots, of_scattered) = (layer.sell.0 as f64, scattered * layer.sell.1 as f64);
             samples * (gather * slots + chunk * chunks + of_scattered + far * beyond(slots, 2e5))
                 + groups * columns * slots
@@ -232,16 +259,14 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, caller: 
                 panel_width((layer.out, layer.inputs), layer.loads * kept, isa, isa.widest_tile(batch));
             let sums = (layer.out.div_ceil(4) * layer.inputs.div_ceil(width)) as f64 * vectors;
             // `multiply`: the least that a vector takes, when the loads are shared.
-            let [call, weight, vector, load, multiply, sum, far, farther] = by_cpu(
-                isa,
-                [
-                    [60.0, 0.1, 0.055, 0.077, 0.095, 2.7, 0.056, 0.09],
-                    [108.0, 0.116, 0.095, 0.158, 0.124, 3.2, 0.045, 0.165],
-                    [320.0, 0.13, 0.157, 0.31, 0.0, 3.2, 0.18, 0.0],
-                    [280.0, 0.18, 0.087, 0.064, 0.0, 3.75, 0.061, 0.0],
-                    [400.0, 0.73, 0.0, 0.78, 0.0, 0.0, 0.07, 0.0],
-                ],
-            );
+            let [call, weight, vector, load, multiply, sum, far, farther] = ByCpu {
+                amd: [60.0, 0.1, 0.055, 0.077, 0.095, 2.7, 0.056, 0.09],
+                golden_cove: [108.0, 0.116, 0.095, 0.158, 0.124, 3.2, 0.045, 0.165],
+                avx512: [320.0, 0.13, 0.157, 0.31, 0.0, 3.2, 0.18, 0.0],
+                avx2: [280.0, 0.18, 0.087, 0.064, 0.0, 3.75, 0.061, 0.0],
+                portable: [400.0, 0.73, 0.0, 0.78, 0.0, 0.0, 0.07, 0.0],
+            }
+            .of(isa);
             let products = kept * vectors * (vector + load * layer.loads).max(multiply);
             let away = tiles * (far * beyond(kept, 1e5) + farther * beyond(kept, 2.5e6));
             call + weight * kept * tiles + products + sum * sums + away
@@ -256,30 +281,26 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, caller: 
 fn lookup_steps(LookupWork { window, steps }: LookupWork, share: f64, samples: usize, isa: Isa) -> f64 {
     let wide = window.tables().ilog2() as usize;
     // Of a step, its windows, of a slot its weight and its lookup.
-    let (step, weight, lookup) = by_cpu(
-        isa,
-        [
-            ([0.0, 0.42, 0.6, 0.3], 0.08, [0.0, 0.183, 0.33, 0.82]),
-            ([0.0, 0.41, 0.45, 0.5], 0.28, [0.0, 0.24, 0.57, 1.4]),
-            ([0.0, 0.55, 0.8, 1.0], 0.25, [0.0, 0.4, 0.9, 2.0]),
-            ([0.0, 0.75, 1.2, 0.3], 0.04, [0.635, 0.79, 1.76, 4.4]),
-            ([0.0; 4], 0.0, [0.0; 4]),
-        ],
-    );
+    let (step, weight, lookup) = ByCpu {
+        amd: ([0.0, 0.42, 0.6, 0.3], 0.08, [0.0, 0.183, 0.33, 0.82]),
+        golden_cove: ([0.0, 0.41, 0.45, 0.5], 0.28, [0.0, 0.24, 0.57, 1.4]),
+        avx512: ([0.0, 0.55, 0.8, 1.0], 0.25, [0.0, 0.4, 0.9, 2.0]),
+        avx2: ([0.0, 0.75, 1.2, 0.3], 0.04, [0.635, 0.79, 1.76, 4.4]),
+        portable: ([0.0; 4], 0.0, [0.0; 4]),
+    }
+    .of(isa);
     let slots = steps * window.slots() as f64;
     let work = step[wide] * steps + (weight + samples as f64 * lookup[wide]) * slots;
     // A byte from the second level, and what it takes longer the more of them come from further away: from the first of these
     // megabytes on none, from the second on all.
-    let (near, farther) = by_cpu(
-        isa,
-        [
-            (0.005, [(0.6, 1.2, 0.0036), (2.0, 6.0, 0.0036), (10.0, 22.0, 0.009)]),
-            (0.006, [(0.7, 2.2, 0.0105), (2.2, 3.2, 0.013), (3.2, 5.0, 0.0055)]),
-            (0.008, [(0.7, 1.5, 0.009), (2.0, 6.0, 0.01), (6.0, 12.0, 0.015)]),
-            (0.01, [(8.0, 12.0, 0.0105), (12.0, 18.0, 0.003), (18.0, 26.0, 0.0095)]),
-            (0.0, [(0.0, 1.0, 0.0); 3]),
-        ],
-    );
+    let (near, farther) = ByCpu {
+        amd: (0.005, [(0.6, 1.2, 0.0036), (2.0, 6.0, 0.0036), (10.0, 22.0, 0.009)]),
+        golden_cove: (0.006, [(0.7, 2.2, 0.0105), (2.2, 3.2, 0.013), (3.2, 5.0, 0.0055)]),
+        avx512: (0.008, [(0.7, 1.5, 0.009), (2.0, 6.0, 0.01), (6.0, 12.0, 0.015)]),
+        avx2: (0.01, [(8.0, 12.0, 0.0105), (12.0, 18.0, 0.003), (18.0, 26.0, 0.0095)]),
+        portable: (0.0, [(0.0, 1.0, 0.0); 3]),
+    }
+    .of(isa);
     let bytes = 1e-6 * LookupWork { window, steps }.bytes();
     let far = farther.map(|(from, to, more)| more * ((bytes / share - from) / (to - from)).clamp(0.0, 1.0));
     work.max(1e6 * bytes * (near + far.iter().sum::<f64>()))
@@ -306,16 +327,14 @@ pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa, v
     // Loads for a row below which a panel is too narrow, and had better be a third wider, twice as wide, or four times: taking up and
     // putting away a row's sums then costs as much as reading a larger panel from the second level. That of one vector of samples, of
     // two, and of more, whose activations fit the first in ever narrower panels.
-    let [one, two, more] = by_cpu(
-        isa,
-        [
-            [[0.0, 16.0, 4.0], [0.0, 6.0, 3.0], [0.0, 6.0, 3.0]],
-            [[0.0, 64.0, 20.0], [0.0, 5.5, 3.0], [0.0, 5.5, 3.0]],
-            [[0.0, 16.0, 4.0], [0.0, 8.0, 4.0], [0.0, 8.0, 4.0]],
-            [[0.0, 32.0, 12.0], [28.0, 14.0, 6.0], [15.0, 7.5, 4.0]],
-            [[0.0, 8.0, 4.0], [0.0, 8.0, 4.0], [0.0, 8.0, 4.0]],
-        ],
-    );
+    let [one, two, more] = ByCpu {
+        amd: [[0.0, 16.0, 4.0], [0.0, 6.0, 3.0], [0.0, 6.0, 3.0]],
+        golden_cove: [[0.0, 64.0, 20.0], [0.0, 5.5, 3.0], [0.0, 5.5, 3.0]],
+        avx512: [[0.0, 16.0, 4.0], [0.0, 8.0, 4.0], [0.0, 8.0, 4.0]],
+        avx2: [[0.0, 32.0, 12.0], [28.0, 14.0, 6.0], [15.0, 7.5, 4.0]],
+        portable: [[0.0, 8.0, 4.0], [0.0, 8.0, 4.0], [0.0, 8.0, 4.0]],
+    }
+    .of(isa);
     let [some, few, fewer] = match vectors {
         1 => one,
         2 => two,

@@ -1,7 +1,7 @@
 //! What dense layers take by faer, and how it is fastest asked for them.
 
 use super::Batch;
-use super::cost::{Profile, beyond, by_cpu, dot};
+use super::cost::{ByCpu, Profile, beyond, dot};
 use crate::Isa;
 
 /// The nanoseconds of a dense layer that has such a `share` of its network's weights.
@@ -9,30 +9,31 @@ pub(super) fn nanoseconds(layer: Profile, share: f64, batch: Batch, isa: Isa) ->
     let (samples, shape) = (batch.samples() as f64, (layer.out, layer.inputs));
     let (out, inputs, weights) =
         (layer.out as f64, layer.inputs as f64, layer.out as f64 * layer.inputs as f64);
-    let multiply = by_cpu(isa, [1.0, 1.0, 1.0, 1.0, 2.6]) * samples * weights;
+    let multiply = ByCpu { portable: 2.6, ..ByCpu::all(1.0) }.of(isa) * samples * weights;
     let away = |cache| beyond(weights, share * cache);
-    let near = of_faer(isa, [1.5e5, 4e5, 1.5e5, 1e5]);
+    let near = OfFaer { amd: 1.5e5, golden_cove: 4e5, avx512: 1.5e5, avx2: 1e5 }.of(isa);
     // A single sample waits for its weights rather than for their multiplication.
-    let slower = by_cpu(isa, [1.0, 1.0, 1.0, 1.0, 1.7]);
+    let slower = ByCpu { portable: 1.7, ..ByCpu::all(1.0) }.of(isa);
     match batch.samples() {
         1 if by_columns(shape, isa) => {
-            let [call, weight, row] = of_faer(
-                isa,
-                [[115.0, 0.0525, 0.0], [90.0, 0.063, 0.0], [135.0, 0.12, 0.06], [137.0, 0.071, 0.035]],
-            );
+            let [call, weight, row] = OfFaer {
+                amd: [115.0, 0.0525, 0.0],
+                golden_cove: [90.0, 0.063, 0.0],
+                avx512: [135.0, 0.12, 0.06],
+                avx2: [137.0, 0.071, 0.035],
+            }
+            .of(isa);
             call + weight * slower * weights + row * out
         }
         1 => {
             let far = [away(near), away(1.2e6)];
-            let [call, weight, row, far_each, farther_each] = of_faer(
-                isa,
-                [
-                    [70.0, 0.045, 0.7, 0.006, 0.0445],
-                    [74.0, 0.058, 0.45, 0.106, 0.0],
-                    [135.0, 0.085, 2.3, 0.045, 0.25],
-                    [99.0, 0.0575, 2.2, 0.019, 0.13],
-                ],
-            );
+            let [call, weight, row, far_each, farther_each] = OfFaer {
+                amd: [70.0, 0.045, 0.7, 0.006, 0.0445],
+                golden_cove: [74.0, 0.058, 0.45, 0.106, 0.0],
+                avx512: [135.0, 0.085, 2.3, 0.045, 0.25],
+                avx2: [99.0, 0.0575, 2.2, 0.019, 0.13],
+            }
+            .of(isa);
             call + weight * slower * weights + row * out + dot([far_each, farther_each], far)
         }
         // Where it is known how a batch lies.
@@ -40,17 +41,15 @@ pub(super) fn nanoseconds(layer: Profile, share: f64, batch: Batch, isa: Isa) ->
         few @ 2..FEW_SAMPLES => {
             // There faer takes four samples at a time; what an Ice Lake takes was fitted without.
             let fours = few.next_multiple_of(4);
-            let taken = of_faer(isa, [fours, fours, few, fours]) as f64;
+            let taken = OfFaer { amd: fours, golden_cove: fours, avx512: few, avx2: fours }.of(isa) as f64;
             let multiply = multiply / samples * taken;
-            let [call, weight, each, input, output, from, far_each, farther_each] = of_faer(
-                isa,
-                [
-                    [96.0, 0.0, 0.0085, 0.02, 0.02, 4.5e6, 0.006, 0.15],
-                    [0.0; 8], // (by itself, above)
-                    [165.0, 0.034, 0.02, 0.35, 0.35, 2e6, 0.125, 0.4],
-                    [152.0, 0.0, 0.025, 0.4, 0.6, 3e6, 0.048, 0.64],
-                ],
-            );
+            let [call, weight, each, input, output, from, far_each, farther_each] = OfFaer {
+                amd: [96.0, 0.0, 0.0085, 0.02, 0.02, 4.5e6, 0.006, 0.15],
+                golden_cove: [0.0; 8], // (by itself, above)
+                avx512: [165.0, 0.034, 0.02, 0.35, 0.35, 2e6, 0.125, 0.4],
+                avx2: [152.0, 0.0, 0.025, 0.4, 0.6, 3e6, 0.048, 0.64],
+            }
+            .of(isa);
             // With AVX2: weights as they are take longer, wherever they come from.
             let as_they_are = by_weights(shape, few, isa);
             let (weight, far_each) = if as_they_are { (0.2, 0.0) } else { (weight, far_each) };
@@ -61,15 +60,13 @@ pub(super) fn nanoseconds(layer: Profile, share: f64, batch: Batch, isa: Isa) ->
         // What it multiplies, faer packs, unless there is too little to gain by it.
         _ => {
             let packed = weights / (1.0 + samples / 64.0);
-            let [call, each @ ..] = of_faer(
-                isa,
-                [
-                    [162.0, 0.0085, 0.08, 0.02, 0.087, 0.087, 0.0],
-                    [0.0; 7], // (by itself, above)
-                    [190.0, 0.0155, 0.107, 0.32, 0.2, 0.2, 4.2],
-                    [345.0, 0.0212, 0.0488, 0.115, 0.137, 0.31, 2.4],
-                ],
-            );
+            let [call, each @ ..] = OfFaer {
+                amd: [162.0, 0.0085, 0.08, 0.02, 0.087, 0.087, 0.0],
+                golden_cove: [0.0; 7], // (by itself, above)
+                avx512: [190.0, 0.0155, 0.107, 0.32, 0.2, 0.2, 4.2],
+                avx2: [345.0, 0.0212, 0.0488, 0.115, 0.137, 0.31, 2.4],
+            }
+            .of(isa);
             call + dot(each, [multiply, packed, away(near), samples * inputs, samples * out, out])
         }
     }
@@ -112,9 +109,19 @@ fn of_golden_cove(layer: Profile, share: f64, batch: Batch, isa: Isa) -> f64 {
     }
 }
 
-/// The one of faer on these CPUs: for portable code that of the first server.
-fn of_faer<T: Copy>(isa: Isa, [amd, golden_cove, avx512, avx2]: [T; 4]) -> T {
-    by_cpu(isa, [amd, golden_cove, avx512, avx2, avx512])
+/// One of something of faer's for each kind of CPU, as [`ByCpu`]: for portable code it is that of the first server's AVX-512.
+struct OfFaer<T> {
+    amd: T,
+    golden_cove: T,
+    avx512: T,
+    avx2: T,
+}
+
+impl<T: Copy> OfFaer<T> {
+    fn of(self, isa: Isa) -> T {
+        let Self { amd, golden_cove, avx512, avx2 } = self;
+        ByCpu { amd, golden_cove, avx512, avx2, portable: avx512 }.of(isa)
+    }
 }
 
 /// Samples below which a dense layer brings a batch into rows, whatever layout it has: there faer is several times as fast.
@@ -131,7 +138,7 @@ pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bo
         16..=39 => 8,
         _ => 9,
     };
-    samples < by_cpu(isa, [FEW_SAMPLES, FEW_SAMPLES, FEW_SAMPLES, by_outputs, FEW_SAMPLES])
+    samples < ByCpu { avx2: by_outputs, ..ByCpu::all(FEW_SAMPLES) }.of(isa)
         && !by_weights(shape, samples, isa)
 }
 
@@ -146,14 +153,14 @@ pub(crate) fn by_weights((out, inputs): (usize, usize), samples: usize, isa: Isa
             samples >= FEW_SAMPLES && (weights > 750_000 || samples.saturating_mul(weights) >= 30_000_000)
         }
     };
-    by_cpu(isa, [false, false, false, avx2, false])
+    ByCpu { avx2, ..ByCpu::all(false) }.of(isa)
 }
 
 /// Whether faer multiplies one sample faster by the columns of a layer's weights than by their rows, which are short: with AVX2 also
 /// rows of 64 to 150, where there are many. (By up to 25%, on 16 layers of 300 to 2000 outputs.)
 pub(crate) fn by_columns((out, inputs): (usize, usize), isa: Isa) -> bool {
     let avx2 = inputs <= 150 && out >= 300;
-    inputs < 64 && out >= inputs || by_cpu(isa, [false, false, false, avx2, false])
+    inputs < 64 && out >= inputs || ByCpu { avx2, ..ByCpu::all(false) }.of(isa)
 }
 
 /// Whether faer multiplies a batch faster where activations lie feature-major between dense layers of so many outputs each. On

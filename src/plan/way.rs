@@ -1,6 +1,6 @@
 //! What it takes to bring activations from one layout to another.
 
-use super::cost::{beyond, by_cpu};
+use super::cost::{ByCpu, beyond};
 use super::{Batch, Layout};
 use crate::Isa;
 
@@ -33,7 +33,8 @@ pub(super) fn way(way: Way, layout: Layout, features: usize, batch: Batch, isa: 
                 };
                 ((if out { 0.135 } else { 0.087 }, 6.5), feature_major)
             } else {
-                let each = by_cpu(isa, [0.17, 0.0, 0.4, 0.25, 0.4]);
+                let each =
+                    ByCpu { amd: 0.17, golden_cove: 0.0, avx512: 0.4, avx2: 0.25, portable: 0.4 }.of(isa);
                 ((0.5 * each, 0.0), (1.5 * each, 0.0))
             };
             let (each, sample) = if batch.is_feature_major() { feature_major } else { row_major };
@@ -53,10 +54,14 @@ pub(super) fn way(way: Way, layout: Layout, features: usize, batch: Batch, isa: 
                     (true, true) => (0.11, 0.25, 0.28),
                 }
             } else {
-                by_cpu(
-                    isa,
-                    [(0.05, 1.4, 0.0), (0.0, 0.0, 0.0), (0.17, 5.0, 0.0), (0.13, 2.2, 0.0), (0.7, 5.0, 0.0)],
-                )
+                ByCpu {
+                    amd: (0.05, 1.4, 0.0),
+                    golden_cove: (0.0, 0.0, 0.0),
+                    avx512: (0.17, 5.0, 0.0),
+                    avx2: (0.13, 2.2, 0.0),
+                    portable: (0.7, 5.0, 0.0),
+                }
+                .of(isa)
             };
             lane * features * lanes + sample * samples + far * beyond(activations, 2e5)
         }
