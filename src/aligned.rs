@@ -40,8 +40,9 @@ impl<T: Copy + Default> From<&[T]> for Aligned<T> {
 impl<T: Copy + Default> From<Vec<T>> for Aligned<T> {
     /// The numbers of an array, moved within its memory: to touch some that is new takes longer.
     fn from(mut memory: Vec<T>) -> Self {
-        let len = memory.len();
-        memory.resize(len + LINE / size_of::<T>(), T::default());
+        let (len, spare) = (memory.len(), LINE / size_of::<T>());
+        memory.reserve_exact(spare);
+        memory.resize(len + spare, T::default());
         memory.shrink_to_fit();
         let start = Self::start(&memory, len);
         memory.copy_within(..len, start);

@@ -37,7 +37,8 @@ impl Blocks {
         self.rows * self.count
     }
 
-    fn bytes(self) -> usize {
+    /// Bytes of their values and columns.
+    pub(crate) fn bytes(self) -> usize {
         self.count * (size_of::<f32>() * self.rows + size_of::<u32>())
     }
 }

@@ -78,10 +78,11 @@ fn of_golden_cove(layer: Profile, share: f64, batch: Batch, isa: Isa) -> f64 {
     let (samples, out, inputs) = (batch.samples() as f64, layer.out as f64, layer.inputs as f64);
     let weights = out * inputs;
     let multiply = samples * weights;
-    let far = beyond(weights, share * 4e5);
+    let (far, farther) = (beyond(weights, share * 4e5), beyond(weights, share * LARGE));
     let unfilled = |count: usize| f64::from(u8::from(!count.is_multiple_of(isa.lanes())));
     let ends = [samples * inputs, samples * out];
-    if batch.samples() < FEW_SAMPLES {
+    let few = batch.samples() < FEW_SAMPLES;
+    if few && (!batch.is_feature_major() || few_samples((layer.out, layer.inputs), batch.samples(), isa)) {
         // Four samples at a time.
         let passes = batch.samples().div_ceil(4) as f64;
         let (call, each_far, way) = if batch.is_feature_major() {
@@ -91,18 +92,19 @@ fn of_golden_cove(layer: Profile, share: f64, batch: Batch, isa: Isa) -> f64 {
         };
         let masked = unfilled(layer.out) * passes * (0.0164 * weights + 0.36 * inputs);
         let work = dot([0.0035, 0.03], [multiply, passes * weights]);
-        call + 11.5 * samples + work + masked + dot(each_far, [far, passes * far]) + dot(way, ends)
+        let each_far = dot(each_far, [far, passes * far]) + 0.1 * samples * farther;
+        call + 11.5 * samples + work + masked + each_far + dot(way, ends)
     } else {
         let packed = weights / (1.0 + samples / 64.0);
         let far_out = beyond(samples * out, 2e5);
         if batch.is_feature_major() {
             let masked =
                 unfilled(batch.samples()) * dot([0.0019, 0.024, 0.055], [multiply, ends[0], ends[1]]);
-            let work = dot([0.0103, 0.16, 0.045], [multiply, packed, far]);
+            let work = dot([0.0103, 0.16, 0.045, 0.2], [multiply, packed, far, farther]);
             113.0 + work + masked + dot([0.046, 0.066], ends) + dot([2.7, 0.05], [out, far_out])
         } else {
             let masked = unfilled(layer.out) * dot([0.0005, 0.131, 8.3], [multiply, ends[0], samples]);
-            let work = dot([0.0112, 0.058, 0.36], [multiply, packed, far]);
+            let work = dot([0.0112, 0.058, 0.36, 0.3], [multiply, packed, far, farther]);
             let rows = dot([2.9, 1.2, 1.1], [samples, inputs, out]);
             38.0 + work + masked + dot([0.016, 0.087], ends) + rows + 0.19 * far_out
         }
@@ -127,10 +129,13 @@ impl<T: Copy> OfFaer<T> {
 /// Samples below which a dense layer brings a batch into rows, whatever layout it has: there faer is several times as fast.
 pub(crate) const FEW_SAMPLES: usize = 13;
 
-/// Whether samples are so few with an instruction set, and the layer's shape. With AVX2 the rows are worth the way there where the
+/// Weights from which on they do not stay in the third-level cache of Intel's servers since Golden Cove, or in what a virtual machine has of it.
+const LARGE: f64 = 9e6;
+
+/// Whether samples are so few with an instruction set, and the layer's shape. On Intel since Golden Cove large weights, which faer reads once
+/// for four rows, are worth it for four samples alone. (8 samples of 4096×4096 take 10 to 11 ms so, and 7.5 as they lie.) With AVX2 the rows are worth the way there where the
 /// transposed weights are, and where there are outputs enough: the fewer, the sooner faer is as fast on the samples of a feature, of
 /// which eight fill a vector. (Measured on 64 layers, of 6 to 64 outputs.)
-#[cfg(feature = "dense")]
 pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bool {
     let by_outputs = match shape.0 {
         ..=8 => 0,
@@ -138,7 +143,8 @@ pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bo
         16..=39 => 8,
         _ => 9,
     };
-    samples < ByCpu { avx2: by_outputs, ..ByCpu::all(FEW_SAMPLES) }.of(isa)
+    let golden_cove = if (shape.0 * shape.1) as f64 > LARGE { 5 } else { FEW_SAMPLES };
+    samples < ByCpu { golden_cove, avx2: by_outputs, ..ByCpu::all(FEW_SAMPLES) }.of(isa)
         && !by_weights(shape, samples, isa)
 }
 
