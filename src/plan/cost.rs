@@ -11,14 +11,14 @@
 //!   ports and loads, not measured.
 //! - for AMD a Zen 5 of 3.9 GHz (0.11 for gathers to 0.31 for CSR). Set by hand: what panels take at least for each vector, the ways
 //!   into rows and tiles, dense products of many samples; lookups from layers timed by hand.
-//! - for Intel's cores since Golden Cove a Granite Rapids, by its caches, of 4.0 GHz (0.12 for a dense sample to 0.39 for blocks of
-//!   16). Set by hand: what panels take at least, and lookups, from 30 layers with each window (0.11 for one sample). Sliced ELLPACK is
+//! - for Intel's cores since Golden Cove a Granite Rapids, by its caches, of 4.0 GHz (from 0.12 for a
+//!   dense sample on). Set by hand: what panels take at least, and lookups, from 30 layers with each window (0.11 for one sample). Sliced ELLPACK is
 //!   newer: 220 layers of 80 to 99.5% sparsity (0.18), and by hand what comes from far away. Newer, too, and from each layout by itself,
 //!   are the ways and dense products of more than one sample: 2200 layers, 700 of them of multiples of 4, 16 or 32 (0.08 to 0.15, dense ones and
 //!   feature-major panels up to 0.2). Of 700 others the plans are 0.9% slower than the fastest, and were 1.6% slower by
 //!   the same times for both layouts.
-//!   Newest are blocks, from 35 layers of blocks of 4 to 32 rows, and by hand what dense layers of more than 9 million weights take, from 7
-//!   shapes up to 17 million: of 60 others of 1.5 to 20 million weights, 0 to 60% pruned, the plans are 0.2% slower than the fastest.
+//!   Newest, and by hand: blocks, from 35 layers of blocks of 4 to 32 rows, and what dense layers of more than 9 million weights take,
+//!   from 5 shapes of 12 to 17 million. (Of 60 others of 1.5 to 20 million weights, 0 to 60% pruned, plans are 0.2% slower than the fastest.)
 //! - for AVX2 a Zen 3 of 3.2 GHz, shared and noisy, so that it is the least times that were fitted (0.14 for lookups to 0.3 for N:M).
 //!   Set by hand: what comes from beyond the third-level cache, and what samples share of a lookup; and so that plans choose best, the ways and what activations take of
 //!   dense products. Sliced ELLPACK is newer: 138 layers of 80 to 99.6% sparsity (0.17 for one sample, 0.3 for a few), and for portable

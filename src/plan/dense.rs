@@ -133,7 +133,7 @@ pub(crate) const FEW_SAMPLES: usize = 13;
 const LARGE: f64 = 9e6;
 
 /// Whether samples are so few with an instruction set, and the layer's shape. On Intel since Golden Cove large weights, which faer reads once
-/// for four rows, are worth it for four samples alone. (8 samples of 4096×4096 take 10 to 11 ms so, and 7.5 as they lie.) With AVX2 the rows are worth the way there where the
+/// for four rows, are worth it for four samples alone. (8 samples of 4096×4096 take 10 to 11 ms so, and 7 to 8 as they lie.) With AVX2 the rows are worth the way there where the
 /// transposed weights are, and where there are outputs enough: the fewer, the sooner faer is as fast on the samples of a feature, of
 /// which eight fill a vector. (Measured on 64 layers, of 6 to 64 outputs.)
 pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bool {
