@@ -231,13 +231,13 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, caller: 
             }
             .of(isa);
             let work = groups * (load * places + far * beyond(places, near)) + samples * splat * places;
-            // Reading and multiplying go on at the same time, but for a quarter of the shorter. (Elsewhere what comes from far away was
+            // Reading and multiplying go on at the same time, but for a tenth of the shorter. (Elsewhere what comes from far away was
             // fitted as so much more.)
             let read = match isa.is_golden_cove_avx512() {
                 true => groups * reading(blocks.bytes() as f64, share, isa),
                 false => 0.0,
             };
-            let both = work.max(read) + 0.25 * work.min(read);
+            let both = work.max(read) + 0.1 * work.min(read);
             both + samples * end * out / blocks.rows as f64 + again + call
         }
         Format::Sell => {
