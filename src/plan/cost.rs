@@ -93,20 +93,28 @@ pub(super) fn beyond(count: f64, cache: f64) -> f64 {
     (count - cache).max(0.0)
 }
 
-/// What all layers of a network hold. Each pass goes through all of them, so that a cache keeps of a layer its share. (Of 70 networks
-/// of two to five layers, none of more than 20 million weights, the plans are 1.2% slower than the fastest on a Granite Rapids,
-/// without this 1.7%; and take up to 1.6 times as long as they say, without this 3.1 times.)
-#[derive(Clone, Copy, Debug, Default)]
+/// A batch, and what all layers of a network hold. Each pass goes through all of them, so that a cache keeps of a layer its share.
+/// (Of 70 networks of two to five layers, none of more than 20 million weights, the plans are 1.2% slower than the fastest on a
+/// Granite Rapids, without this 1.7%; and take up to 1.6 times as long as they say, without this 3.1 times.)
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Network {
+    batch: Batch,
+    /// As it lies between dense layers, if all of them are.
+    inner: Batch,
+    layers: usize,
     kept: usize,
     weights: usize,
 }
 
 impl Network {
-    pub(super) fn of(layers: impl Iterator<Item = Profile>) -> Self {
-        layers.fold(Self::default(), |network, layer| Self {
+    pub(super) fn of(layers: impl Iterator<Item = Profile> + Clone, batch: Batch, isa: Isa) -> Self {
+        let inner = dense::inner(layers.clone().map(|layer| (layer.out, layer.inputs)), batch, isa);
+        let empty = Self { batch, inner, layers: 0, kept: 0, weights: 0 };
+        layers.fold(empty, |network, layer| Self {
+            layers: network.layers + 1,
             kept: network.kept + layer.kept,
             weights: network.weights + layer.out * layer.inputs,
+            ..network
         })
     }
 
@@ -121,8 +129,8 @@ impl Network {
 }
 
 /// The time that a layer of a network is expected to take in a format, without the ways into its layout and out of it.
-pub(super) fn seconds(layer: Profile, network: Network, format: Format, caller: Batch, isa: Isa) -> f64 {
-    let batch = caller.samples();
+pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa) -> f64 {
+    let batch = network.batch.samples();
     if !format.runs_on(isa) {
         return f64::INFINITY;
     }
@@ -278,7 +286,14 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, caller: 
             let away = tiles * (far * beyond(kept, 1e5) + farther * beyond(kept, 2.5e6));
             call + weight * kept * tiles + products + sum * sums + away
         }
-        Format::Dense => dense::nanoseconds(layer, share, caller, isa),
+        Format::Dense => {
+            // Of all layers' inputs and outputs the two at the ends lie as the caller's.
+            let Network { batch, inner, layers, .. } = network;
+            let ends = 1.0 / layers as f64;
+            let nanoseconds = |batch| dense::nanoseconds(layer, share, batch, isa);
+            let caller = nanoseconds(batch);
+            if inner == batch { caller } else { ends * caller + (1.0 - ends) * nanoseconds(inner) }
+        }
     };
     1e-9 * nanoseconds
 }

@@ -17,7 +17,7 @@ use std::fmt;
 pub use batch::Batch;
 use cost::{Network, seconds};
 pub(crate) use cost::{Profile, lookups, panel_width};
-pub(crate) use dense::{FEW_SAMPLES, by_features};
+pub(crate) use dense::FEW_SAMPLES;
 #[cfg(feature = "dense")]
 pub(crate) use dense::{by_columns, by_weights, few_samples};
 use way::{Way, way};
@@ -164,8 +164,8 @@ impl Plan {
     /// Makes this the cheapest plan by the cost model. It allocates only when it has never had so many layers.
     pub(crate) fn model(&mut self, layers: impl Iterator<Item = Profile> + Clone, batch: Batch, isa: Isa) {
         (self.batch, self.isa, self.origin) = (batch, isa, Origin::Model);
-        let network = Network::of(layers.clone());
-        let seconds = |layer| Format::ALL.map(|format| seconds(layer, network, format, batch, isa));
+        let network = Network::of(layers.clone(), batch, isa);
+        let seconds = |layer| Format::ALL.map(|format| seconds(layer, network, format, isa));
         self.fill(layers.map(|layer| (layer, seconds(layer))));
         self.choose(margin(isa));
     }
@@ -211,6 +211,15 @@ impl Plan {
     /// Whether the batch that it was made for lies [feature-major](Batch::feature_major).
     pub fn is_feature_major(&self) -> bool {
         self.batch.is_feature_major()
+    }
+
+    /// Whether activations between its dense layers, which have such shapes, `(out, in)`, lie feature-major for so many samples at once.
+    pub(crate) fn lie_by_features(
+        &self,
+        shapes: impl Iterator<Item = (usize, usize)> + Clone,
+        samples: usize,
+    ) -> bool {
+        dense::by_features(shapes, self.batch.with_samples(samples), self.isa)
     }
 
     /// Where its times come from.

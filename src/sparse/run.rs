@@ -12,7 +12,7 @@ use super::workspace::{Buffers, Workspace, matrix, matrix_mut};
 use super::{SparseLinear, SparseMlp, join};
 use crate::aligned::Aligned;
 use crate::format::{SHARE_WEIGHTS, bands};
-use crate::plan::{self, Format, Layout, Plan};
+use crate::plan::{Format, Layout, Plan};
 
 /// Samples that are taken together where activations of the whole batch lie between layers: enough for a dense product
 /// to pay for packing its weights, and no more memory than that.
@@ -90,11 +90,11 @@ impl SparseMlp {
         stretches.extend(self::stretches(plan));
         let dense = || {
             let layers = self.layers().iter().zip(plan.choices());
-            layers.filter(|(_, choice)| choice.format == Format::Dense).map(|(layer, _)| layer.shape().0)
+            layers.filter(|(_, choice)| choice.format == Format::Dense).map(|(layer, _)| layer.shape())
         };
         for index in 1..stretches.len() {
             let rows = stretches[index - 1..=index].iter().any(|stretch| stretch.layout == Layout::Rows);
-            let by_features = !rows && plan::by_features(dense(), batch.min(CHUNK), self.isa());
+            let by_features = !rows && plan.lie_by_features(dense(), batch.min(CHUNK));
             stretches[index - 1].by_features = by_features;
         }
         let needed = self.between_len(plan, batch);
