@@ -17,8 +17,12 @@
 //!   are the ways and dense products of more than one sample: 2200 layers, 700 of them of multiples of 4, 16 or 32 (0.08 to 0.15, dense ones and
 //!   feature-major panels up to 0.2). Of 700 others the plans are 0.9% slower than the fastest, and were 1.6% slower by
 //!   the same times for both layouts.
-//!   Newest, and by hand: blocks, from 35 layers of blocks of 4 to 32 rows, and what dense layers of more than 9 million weights take,
+//!   Newer, and by hand: blocks, from 35 layers of blocks of 4 to 32 rows, and what dense layers of more than 9 million weights take,
 //!   from 5 shapes of 12 to 17 million. (Of 60 others of 1.5 to 20 million weights, 0 to 60% pruned, plans are 0.2% slower than the fastest.)
+//!   Newest are panels (790 layers, 0.09), dense products of 13 samples and more (1786, 0.09 row-major and 0.12 feature-major), and by hand the ways
+//!   into tiles and out of them; panels are taken for 5% slower than fitted, as they are in turn with others. (Of 139 networks of two to four
+//!   unpruned layers and 13 to 300 samples, plans are 4.4% slower than the fastest of all that were tried, and were 7.7% slower; of 150 of 1 to
+//!   300 samples, 0 to 60% pruned, 2.0% and 2.6%; of 150 single layers of those 1.6% and 2.1%; from 70% sparsity on as before.)
 //! - for AVX2 a Zen 3 of 3.2 GHz, shared and noisy, so that it is the least times that were fitted (0.14 for lookups to 0.3 for N:M).
 //!   Set by hand: what comes from beyond the third-level cache, and what samples share of a lookup; and so that plans choose best, the ways and what activations take of
 //!   dense products. Sliced ELLPACK is newer: 138 layers of 80 to 99.6% sparsity (0.17 for one sample, 0.3 for a few), and for portable
@@ -266,25 +270,36 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
                 + call
         }
         Format::Panel => {
-            // Per kept weight, its splat and the vectors of the tile, as many of which as no other row has loaded already;
+            // Per kept weight, its splat, and the vectors of the tile, of which those count as loads that no other row has loaded already;
             // per group of rows in a panel, its sums, which are taken up and put away.
             let vectors = batch.div_ceil(lanes) as f64;
             let tiles = batch.div_ceil(lanes * isa.tile_vectors()) as f64;
             let width =
                 panel_width((layer.out, layer.inputs), layer.loads * kept, isa, isa.widest_tile(batch));
             let sums = (layer.out.div_ceil(4) * layer.inputs.div_ceil(width)) as f64 * vectors;
-            // `multiply`: the least that a vector takes, when the loads are shared.
-            let [call, weight, vector, load, multiply, sum, far, farther] = ByCpu {
-                amd: [60.0, 0.1, 0.055, 0.077, 0.095, 2.7, 0.056, 0.09],
-                golden_cove: [108.0, 0.116, 0.095, 0.158, 0.124, 3.2, 0.045, 0.165],
-                avx512: [320.0, 0.13, 0.157, 0.31, 0.0, 3.2, 0.18, 0.0],
-                avx2: [280.0, 0.18, 0.087, 0.064, 0.0, 3.75, 0.061, 0.0],
-                portable: [400.0, 0.73, 0.0, 0.78, 0.0, 0.0, 0.07, 0.0],
+            // `place`: where a load finds its activations. `multiply`: the least that a vector takes, when the loads are shared.
+            let [call, weight, place, vector, load, multiply, sum] = ByCpu {
+                amd: [60.0, 0.1, 0.0, 0.055, 0.077, 0.095, 2.7],
+                golden_cove: [60.0, 0.038, 0.1, 0.124, 0.091, 0.147, 2.7],
+                avx512: [320.0, 0.13, 0.0, 0.157, 0.31, 0.0, 3.2],
+                avx2: [280.0, 0.18, 0.0, 0.087, 0.064, 0.0, 3.75],
+                portable: [400.0, 0.73, 0.0, 0.0, 0.78, 0.0, 0.0],
+            }
+            .of(isa);
+            // What they take longer that come from further away: each weight, each load, each vector of a load; and each from far.
+            let ([each, each_load, each_vector, farther], [near, far]) = ByCpu {
+                amd: ([0.056, 0.0, 0.0, 0.09], [1e5, 2.5e6]),
+                golden_cove: ([0.0, 0.128, 0.088, 0.38], [2e5, 4e6]),
+                avx512: ([0.18, 0.0, 0.0, 0.0], [1e5, 2.5e6]),
+                avx2: ([0.061, 0.0, 0.0, 0.0], [1e5, 2.5e6]),
+                portable: ([0.07, 0.0, 0.0, 0.0], [1e5, 2.5e6]),
             }
             .of(isa);
             let products = kept * vectors * (vector + load * layer.loads).max(multiply);
-            let away = tiles * (far * beyond(kept, 1e5) + farther * beyond(kept, 2.5e6));
-            call + weight * kept * tiles + products + sum * sums + away
+            let tile = kept * (weight + place * layer.loads) + farther * beyond(kept, far);
+            let away = beyond(kept, near)
+                * (tiles * (each + each_load * layer.loads) + vectors * each_vector * layer.loads);
+            call + tiles * tile + products + away + sum * sums
         }
         Format::Dense => {
             // Of all layers' inputs and outputs the two at the ends lie as the caller's.
@@ -313,7 +328,14 @@ fn lookup_steps(LookupWork { window, steps }: LookupWork, share: f64, samples: u
     .of(isa);
     let slots = steps * window.slots() as f64;
     let work = step[wide] * steps + (weight + samples as f64 * lookup[wide]) * slots;
-    work.max(reading(LookupWork { window, steps }.bytes(), share, isa))
+    let read = reading(LookupWork { window, steps }.bytes(), share, isa);
+    if samples > 1 && isa.is_golden_cove_avx512() {
+        // The one goes on during the other, but the nearer they are to each other, the more often one of them waits. (Two and four
+        // samples of 10 MB take 400 and 470 µs, by this 398 and 457, by the longer of the two alone 388 and 391.)
+        (work.powi(4) + read.powi(4)).sqrt().sqrt()
+    } else {
+        work.max(read)
+    }
 }
 
 /// The nanoseconds that it takes to read so many bytes, of all that a network reads such a `share`.

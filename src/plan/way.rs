@@ -42,28 +42,32 @@ pub(super) fn way(way: Way, layout: Layout, features: usize, batch: Batch, isa: 
         }
         Layout::Tiles => {
             let lanes = (batch.samples().div_ceil(isa.lanes()) as f64) * isa.lanes() as f64;
-            // Per lane and per sample, and per activation that the second level does not keep.
-            let (lane, sample, far) = if isa.is_golden_cove_avx512() {
+            // Per lane and per sample, and per activation beyond those that the second level keeps.
+            let ((lane, sample, far), near) = if isa.is_golden_cove_avx512() {
                 // What lies side by side in the output is written vector by vector, and the last of them, if it is not full, slowly.
+                // Feature-major samples that are a tile as they lie take no way out.
+                let tile = batch.samples() <= isa.lanes() * isa.tile_vectors() && whole(samples);
                 match (batch.is_feature_major(), out) {
-                    (false, false) => (0.108, 1.0, 0.06),
-                    (false, true) if whole(features) => (0.105, 1.0, 0.15),
-                    (false, true) => (0.17, 1.0, 0.15),
-                    (true, false) => (0.078, 0.25, 0.1),
-                    (true, true) if whole(samples) => (0.05, 0.25, 0.28),
-                    (true, true) => (0.11, 0.25, 0.28),
+                    (false, false) => ((0.12, 1.0, 0.1), 2e5),
+                    (false, true) if whole(features) => ((0.14, 1.0, 0.1), 2e5),
+                    (false, true) => ((0.21, 1.0, 0.1), 2e5),
+                    (true, false) => ((0.095, 0.25, 0.12), 1e5),
+                    (true, true) if tile => ((0.01, 0.0, 0.0), 1e5),
+                    (true, true) if whole(samples) => ((0.13, 0.25, 0.15), 1e5),
+                    (true, true) => ((0.15, 0.25, 0.15), 1e5),
                 }
             } else {
-                ByCpu {
-                    amd: (0.05, 1.4, 0.0),
-                    golden_cove: (0.0, 0.0, 0.0),
-                    avx512: (0.17, 5.0, 0.0),
-                    avx2: (0.13, 2.2, 0.0),
-                    portable: (0.7, 5.0, 0.0),
+                let (lane, sample) = ByCpu {
+                    amd: (0.05, 1.4),
+                    golden_cove: (0.0, 0.0),
+                    avx512: (0.17, 5.0),
+                    avx2: (0.13, 2.2),
+                    portable: (0.7, 5.0),
                 }
-                .of(isa)
+                .of(isa);
+                ((lane, sample, 0.0), 0.0)
             };
-            lane * features * lanes + sample * samples + far * beyond(activations, 2e5)
+            lane * features * lanes + sample * samples + far * beyond(activations, near)
         }
         Layout::Batch => 0.0,
     };
