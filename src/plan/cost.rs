@@ -19,10 +19,10 @@
 //!   the same times for both layouts.
 //!   Newer, and by hand: blocks, from 35 layers of blocks of 4 to 32 rows, and what dense layers of more than 9 million weights take,
 //!   from 5 shapes of 12 to 17 million. (Of 60 others of 1.5 to 20 million weights, 0 to 60% pruned, plans are 0.2% slower than the fastest.)
-//!   Newest are panels (790 layers, 0.09), dense products of 13 samples and more (1786, 0.09 row-major and 0.12 feature-major), and by hand the ways
+//!   Newest are panels (some 600 layers, 0.09: those of 790 whose ways take least), dense products of 13 samples and more (1786, 0.09 row-major and 0.12 feature-major), and by hand the ways
 //!   into tiles and out of them; panels are taken for 5% slower than fitted, as they are in turn with others. (Of 139 networks of two to four
 //!   unpruned layers and 13 to 300 samples, plans are 4.4% slower than the fastest of all that were tried, and were 7.7% slower; of 150 of 1 to
-//!   300 samples, 0 to 60% pruned, 2.0% and 2.6%; of 150 single layers of those 1.6% and 2.1%; from 70% sparsity on as before.)
+//!   300 samples, 0 to 60% pruned, 2.1% and 2.4%; of 150 single layers of those 1.7% and 2.2%.)
 //! - for AVX2 a Zen 3 of 3.2 GHz, shared and noisy, so that it is the least times that were fitted (0.14 for lookups to 0.3 for N:M).
 //!   Set by hand: what comes from beyond the third-level cache, and what samples share of a lookup; and so that plans choose best, the ways and what activations take of
 //!   dense products. Sliced ELLPACK is newer: 138 layers of 80 to 99.6% sparsity (0.17 for one sample, 0.3 for a few), and for portable
@@ -314,7 +314,7 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
 }
 
 /// The nanoseconds of the steps of lookups for some samples that share them: of their work, or of what they read if that takes
-/// longer. They have such a `share` of what the network reads.
+/// longer, or, where that is known, of how the two hinder each other. They have such a `share` of what the network reads.
 fn lookup_steps(LookupWork { window, steps }: LookupWork, share: f64, samples: usize, isa: Isa) -> f64 {
     let wide = window.tables().ilog2() as usize;
     // Of a step, its windows, of a slot its weight and its lookup.

@@ -254,7 +254,8 @@ impl SparseLinear {
         threads: usize,
     ) {
         let (samples, (out, inputs)) = (x.nrows(), self.shape());
-        // (Where only the outputs lie in rows, faer is as fast as where the inputs do, too.)
+        // Where only the outputs lie in rows, that is enough: the way there for the inputs takes longer than it saves. (By 0 to a third, of six
+        // networks with 2 to 12 samples on a Granite Rapids.)
         let rows = y.strides()[1] == 1;
         // Threads must not show: for these faer's share out the inputs, and each output's sum with them.
         let columns = samples == 1 && by_columns((out, inputs), self.isa);
