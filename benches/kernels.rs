@@ -1,6 +1,6 @@
-//! Each sparse format on each instruction set of this machine, against its roof: GFLOP/s of kept work, one thread, on random masks or
-//! those with the structure that the format needs. A batch
-//! comes and goes feature-major, with bias and ReLU, so this is a layer as inference runs it.
+//! Each sparse format on each instruction set of this machine, against its roof: GFLOP/s of kept work, one thread, on
+//! random masks or those with the structure that the format needs. A batch comes and goes feature-major, with bias and
+//! ReLU, so this is a layer as inference runs it.
 
 use std::cell::Cell;
 use std::hint::black_box;

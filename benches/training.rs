@@ -1,6 +1,6 @@
-//! The training step of LeNet-300-100 at batch 60, with Adam, on one thread: dense, dense under masks, and on kept weights.
-//! An element a second is an iteration a second. Ratios come from a table after that, for which all run in turn.
-//! PyTorch's step is `benches/pytorch_step.py`.
+//! The training step of LeNet-300-100 at batch 60, with Adam, on one thread: dense, dense under masks, and on kept
+//! weights. An element a second is an iteration a second. Ratios come from a table after that, for which all run in
+//! turn. PyTorch's step is `benches/pytorch_step.py`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::Array2;

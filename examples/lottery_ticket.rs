@@ -1,7 +1,7 @@
 //! The lottery ticket hypothesis, from dense weights to a winning ticket that runs sparse.
 //!
-//! Run it with `cargo run --release --example lottery_ticket`; behind a `--`, `sgd` trains with SGD and momentum in place
-//! of Adam.
+//! Run it with `cargo run --release --example lottery_ticket`; behind a `--`, `sgd` trains with SGD and momentum in
+//! place of Adam.
 
 use std::time::Instant;
 

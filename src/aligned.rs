@@ -58,7 +58,8 @@ impl<T: Copy + Default> From<ArrayView2<'_, T>> for Aligned<T> {
         }
         let mut aligned = Self::zeros(matrix.len());
         let columns = matrix.ncols();
-        // By strips of columns, since those are contiguous then: some are read side by side, and fill a line of each row.
+        // By strips of columns, since those are contiguous then: some are read side by side, and fill a line of each
+        // row.
         let strip = LINE / size_of::<T>();
         for start in (0..columns).step_by(strip) {
             let strip = matrix.slice(s![.., start..columns.min(start + strip)]);

@@ -51,9 +51,9 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Times a batch of `batch` random samples, `rounds` times over, all contenders in turn, but those that are hopelessly slow
-    /// once: dense in each orientation, all layers in one format, for each format, the plan of the cost model (the pick), and the
-    /// plan that [measuring](Plan::measured) finds.
+    /// Times a batch of `batch` random samples, `rounds` times over, all contenders in turn, but those that are
+    /// hopelessly slow once: dense in each orientation, all layers in one format, for each format, the plan of the cost
+    /// model (the pick), and the plan that [measuring](Plan::measured) finds.
     pub fn of(mlp: &SparseMlp, batch: usize, rounds: usize) -> Self {
         let batch = batch.max(1);
         let picked = mlp.plan(batch);

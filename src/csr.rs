@@ -39,7 +39,8 @@ impl Mask {
         self.csr(pointers, columns, values)
     }
 
-    /// [`apply`](Self::apply) to weights that nobody needs any more: what they lie in becomes the room of the kept ones.
+    /// [`apply`](Self::apply) to weights that nobody needs any more: what they lie in becomes the room of the kept
+    /// ones.
     #[cfg(feature = "io")]
     pub(crate) fn apply_owned(&self, weight: Array2<f32>) -> Result<Csr> {
         if !weight.is_standard_layout() {
@@ -156,8 +157,9 @@ pub fn bytes(csr: &Csr) -> usize {
     size_of_val(csr.data()) + size_of_val(csr.indices()) + size_of::<u32>() * (csr.outer_dims() + 1)
 }
 
-/// Refuses what is not a CSR with a positive shape that 32 bits can count, pointers that rise from 0 to the count of entries, and columns
-/// that are in range and strictly ascend in each row. `sprs` can hold such matrices through its unchecked doors.
+/// Refuses what is not a CSR with a positive shape that 32 bits can count, pointers that rise from 0 to the count of
+/// entries, and columns that are in range and strictly ascend in each row. `sprs` can hold such matrices through its
+/// unchecked doors.
 pub(crate) fn check(operation: &'static str, csr: &Csr) -> Result<()> {
     let fault = |expected: String, found: String| {
         Err(Error::new(ErrorKind::Structure, operation, "weight", expected, found))

@@ -50,9 +50,10 @@
 //!
 //! # Features
 //!
-//! `dense`, `search`, `io` and `rayon` are on by default. A program that only runs tickets says `default-features = false,
-//! features = ["io"]` and links sprs and the kernels, no faer; without `io` it builds its layers itself. `numpy` reads numpy's and
-//! scipy's files, too, `experiment` adds searches in folders, `plot` the charts of their reports, and `cli` builds the `tombola` program.
+//! `dense`, `search`, `io` and `rayon` are on by default. A program that only runs tickets says
+//! `default-features = false, features = ["io"]` and links sprs and the kernels, no faer; without `io` it builds its
+//! layers itself. `numpy` reads numpy's and scipy's files, too, `experiment` adds searches in folders, `plot` the
+//! charts of their reports, and `cli` builds the `tombola` program.
 // Where a feature is off, the table's links to its modules lead to the features.
 #![doc = ""]
 #![cfg_attr(not(feature = "dense"), doc = "[`compare`]: #features")]

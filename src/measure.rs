@@ -68,13 +68,12 @@ impl fmt::Display for Ratio {
 
 /// Times candidates in turn, `rounds` times over. Returns one timing a candidate, in their order.
 ///
-/// Each sample begins with as many calls that are not timed, and eight at least if those take no more than some milliseconds: they
-/// bring back into the caches what the other candidates drove out of them. Without them a candidate would be slower the more
-/// memory it has, and the more others there are. (Of 10 to 20 MB a last level that others have filled keeps little at first: after
-/// a single call a dense layer of 768×3072 took a quarter longer than after three, and a lookup of 19 MB half as long again as
-/// after eight.)
-/// Every other round goes backwards: who comes after a candidate that leaves nothing of the others in the caches is not always the
-/// same.
+/// Each sample begins with as many calls that are not timed, and eight at least if those take no more than some
+/// milliseconds: they bring back into the caches what the other candidates drove out of them. Without them a candidate
+/// would be slower the more memory it has, and the more others there are. (Of 10 to 20 MB a last level that others have
+/// filled keeps little at first: after a single call a dense layer of 768×3072 took a quarter longer than after three,
+/// and a lookup of 19 MB half as long again as after eight.) Every other round goes backwards: who comes after a
+/// candidate that leaves nothing of the others in the caches is not always the same.
 pub fn interleaved(rounds: usize, candidates: &mut [&mut dyn FnMut()]) -> Vec<Timing> {
     let calls: Vec<_> = candidates
         .iter_mut()
@@ -136,9 +135,9 @@ fn quartiles(values: &[f64]) -> [f64; 3] {
 /// A kernel's rate is the kept weights times the batch, times two, over its time. Which roof bounds it is a matter of
 /// what it loads:
 ///
-/// - [`load`](Self::load) bounds the batched product of panels, and every unstructured sparse × dense product that keeps
-///   its sums in registers: each multiply-add needs a vector of activations that no other weight of the row shares. CSR
-///   on one sample is bound by it, too, and far below.
+/// - [`load`](Self::load) bounds the batched product of panels, and every unstructured sparse × dense product that
+///   keeps its sums in registers: each multiply-add needs a vector of activations that no other weight of the row
+///   shares. CSR on one sample is bound by it, too, and far below.
 /// - [`fma`](Self::fma) bounds everything, dense products among it: those use a loaded vector for several rows. The
 ///   lookup kernel takes its activations from registers and uses a loaded vector of weights for up to four samples, so
 ///   for more than one sample only this roof holds.

@@ -369,7 +369,8 @@ fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// A killed trial goes on from its last checkpoint, one that was asked to stop from where it was, both to the same bits.
+/// A killed trial goes on from its last checkpoint, one that was asked to stop from where it was, both to the same
+/// bits.
 #[test]
 fn find_goes_on_whatever_ended_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -233,8 +233,8 @@ fn path_sums(weights: &[Array2<f64>]) -> Matrices {
     }
 }
 
-/// SynFlow by path sums and sorting; nothing where two scores are so near that rounding decides between them, as those of
-/// the only weight into a unit and the only one out of it are.
+/// SynFlow by path sums and sorting; nothing where two scores are so near that rounding decides between them, as those
+/// of the only weight into a unit and the only one out of it are.
 fn synflow(network: &DenseMlp, keep: usize) -> Option<Vec<Mask>> {
     let mut weights = weights(network);
     let all = network.weights();

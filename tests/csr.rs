@@ -211,7 +211,8 @@ fn blocks_are_recognised() {
     assert!(BlockMatrix::fit(&all).is_some());
 }
 
-/// Sliced ELLPACK holds what rows of about the same length keep, and little more: as they are, or after they are sorted.
+/// Sliced ELLPACK holds what rows of about the same length keep, and little more: as they are, or after they are
+/// sorted.
 #[test]
 fn slots_are_little_more_than_weights() {
     let weight = noise_matrix(96, 320, 5);

@@ -296,7 +296,8 @@ fn no_ticket_is_its_own_control() {
     assert!(ticket[0] != shuffled[0] && ticket[0] != random[0] && shuffled[0] != random[0]);
 }
 
-/// A step that changes nothing shows where they begin: at their first values, even where the ticket's are those it was trained to.
+/// A step that changes nothing shows where they begin: at their first values, even where the ticket's are those it was
+/// trained to.
 #[test]
 fn other_masks_do_not_begin_with_zeros() {
     let data = Split::digits().unwrap();

@@ -152,7 +152,8 @@ fn names_that_lead_elsewhere_are_refused() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-/// A link stays one, permissions stay, a new file has those of any new file, and what is write-protected or no file is not replaced.
+/// A link stays one, permissions stay, a new file has those of any new file, and what is write-protected or no file is
+/// not replaced.
 #[cfg(unix)]
 #[test]
 fn what_was_there_is_kept() {

@@ -1,7 +1,7 @@
 //! tombola and the Python packages that its users come from, each reading what the other writes, bit for bit.
 //!
-//! The interpreter is `python3`, or what the variable `TOMBOLA_PYTHON` names. What it lacks of numpy, scipy, safetensors,
-//! torch and compressed-tensors is skipped, and the test says so.
+//! The interpreter is `python3`, or what the variable `TOMBOLA_PYTHON` names. What it lacks of numpy, scipy,
+//! safetensors, torch and compressed-tensors is skipped, and the test says so.
 #![cfg(feature = "numpy")]
 
 mod common;

@@ -47,8 +47,8 @@ fn any_batch_has_a_plan() {
 #[test]
 fn a_mask_that_keeps_too_much_runs_dense() {
     for isa in isas() {
-        // (For a single sample lookups may be the faster, whatever the mask keeps, for some blocks, of which such a layer is full, and for
-        // many row-major ones panels, in which unpruned rows share all columns.)
+        // (For a single sample lookups may be the faster, whatever the mask keeps, for some blocks, of which such a
+        // layer is full, and for many row-major ones panels, in which unpruned rows share all columns.)
         let mlp = SparseMlp::new(vec![linear(512, 512, 0.0, isa)]).unwrap();
         for samples in [512, 2000] {
             assert_eq!(
@@ -59,8 +59,8 @@ fn a_mask_that_keeps_too_much_runs_dense() {
             let row_major = formats(&mlp.plan(samples))[0];
             assert!(matches!(row_major, Format::Dense | Format::Panel), "{isa}, {samples}: {row_major:?}");
         }
-        // One layer of the two, and the sparse one keeps its format. (In panels unpruned rows share all columns: where that is about
-        // as fast as the dense product, it saves the way from one layout to the other.)
+        // One layer of the two, and the sparse one keeps its format. (In panels unpruned rows share all columns: where
+        // that is about as fast as the dense product, it saves the way from one layout to the other.)
         let mlp = SparseMlp::new(vec![linear(512, 512, 0.0, isa), linear(512, 512, 0.95, isa)]).unwrap();
         let [first, second] = formats(&mlp.plan(512))[..] else { panic!("two layers") };
         assert!(matches!(first, Format::Dense | Format::Panel), "{isa}: {first:?}");
@@ -240,7 +240,8 @@ fn a_mask_is_planned_by_what_it_is() {
     }
 }
 
-/// Where a batch lies feature-major, the ways into rows are longer and those into tiles shorter, and a plan says which it is for.
+/// Where a batch lies feature-major, the ways into rows are longer and those into tiles shorter, and a plan says which
+/// it is for.
 #[test]
 fn plans_know_how_a_batch_lies() {
     for isa in isas() {

@@ -98,8 +98,8 @@ fn many_weights() -> Vec<Vec<Layer>> {
         let (out, inputs) = mask.shape();
         Layer { mask, ..layer(out, inputs, 1.0, activation, 5) }
     };
-    // Power-law rows, of which the longest come last; rows in fours; no more rows than fit one share, or hardly; one row that has nearly
-    // all of the weights; and two thirds of them.
+    // Power-law rows, of which the longest come last; rows in fours; no more rows than fit one share, or hardly; one
+    // row that has nearly all of the weights; and two thirds of them.
     let power = Mask::from_fn((700, 640), |row, column| column < 640 * row * row / (700 * 700));
     let fours = Mask::from_fn((300, 640), |row, column| (row / 4 * 31 + column * 17) % 10 < 8);
     vec![
@@ -222,8 +222,8 @@ fn views_of_a_batch(batch: usize) {
     }
 }
 
-/// A feature-major output without a gap may be summed where it is, over one panel or several: wherever it begins, and whatever comes
-/// after the sums.
+/// A feature-major output without a gap may be summed where it is, over one panel or several: wherever it begins, and
+/// whatever comes after the sums.
 #[test]
 fn outputs_that_are_a_tile() {
     for activation in [Activation::Relu, Activation::Gelu, Activation::Softmax] {

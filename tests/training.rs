@@ -41,8 +41,8 @@ fn labels(count: usize, classes: usize) -> Vec<usize> {
 /// By the weights and by the bias of a layer.
 type Gradient = (Array2<f64>, Array1<f64>);
 
-/// Loss and gradients (weights and biases of each layer) of a masked network in f64, by the chain rule in plain loops. The
-/// derivative of an activation is a central difference.
+/// Loss and gradients (weights and biases of each layer) of a masked network in f64, by the chain rule in plain loops.
+/// The derivative of an activation is a central difference.
 fn reference(network: &DenseMlp, masks: &[Mask], x: &Array2<f32>, labels: &[usize]) -> (f64, Vec<Gradient>) {
     let apply = |activation: Activation, x: f64| {
         let mut value = [x];
@@ -113,8 +113,8 @@ fn reference(network: &DenseMlp, masks: &[Mask], x: &Array2<f32>, labels: &[usiz
     (total / labels.len() as f64, gradients)
 }
 
-/// A sparse trainer's loss and gradients against the reference. All terms of a gradient are of the size of the largest one, or
-/// below, and some tens of roundings pass through them: 2·10⁻⁶ of it is some thirty units of 2⁻²⁴.
+/// A sparse trainer's loss and gradients against the reference. All terms of a gradient are of the size of the largest
+/// one, or below, and some tens of roundings pass through them: 2·10⁻⁶ of it is some thirty units of 2⁻²⁴.
 fn check_gradients(what: &str, network: &DenseMlp, masks: &[Mask], batch: usize, isa: Isa) {
     let x = noise_matrix(batch, network.inputs(), 5);
     let labels = labels(batch, network.outputs());
@@ -204,8 +204,8 @@ fn train(
     (losses, trainer)
 }
 
-/// Adam divides by the size of a gradient, so what rounding does to a small one, it does to a step: 10⁻⁴ is a twentieth of one
-/// step of the dozen that are made.
+/// Adam divides by the size of a gradient, so what rounding does to a small one, it does to a step: 10⁻⁴ is a twentieth
+/// of one step of the dozen that are made.
 #[test]
 fn sparse_training_is_dense_training_within_rounding() {
     for isa in isas() {

@@ -234,7 +234,8 @@ pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// A thread a core, of which the bench's is one: to hand work to a pool from outside, and to wait for it, takes microseconds.
+/// A thread a core, of which the bench's is one: to hand work to a pool from outside, and to wait for it, takes
+/// microseconds.
 fn pool() -> &'static ThreadPool {
     static POOL: OnceLock<ThreadPool> = OnceLock::new();
     let builder = || ThreadPoolBuilder::new().num_threads(threads()).use_current_thread();

@@ -47,8 +47,8 @@ pub enum Masks {
     OfEvery(usize, usize),
     /// The columns of so many rows that have the largest norm.
     Blocks(usize),
-    /// All weights between the hidden neurons with the largest norms. The others are taken out, for the dense network as well:
-    /// it is a smaller dense one.
+    /// All weights between the hidden neurons with the largest norms. The others are taken out, for the dense network
+    /// as well: it is a smaller dense one.
     Neurons,
 }
 

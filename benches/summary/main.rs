@@ -1,8 +1,8 @@
 //! The figures that tombola is judged by: every contender in turn, in one process, on one thread and on all cores.
 //!
 //! `cargo bench --bench summary` measures for half an hour, prints, and writes `benches/RESULTS-avx2.md` and
-//! `benches/speedup-avx2.svg`, or by the name of another instruction set. A filter (`-- 4096`) selects networks by their
-//! names and only prints; `--out FOLDER` writes there, whatever was selected; `--test` only shows that it runs.
+//! `benches/speedup-avx2.svg`, or by the name of another instruction set. A filter (`-- 4096`) selects networks by
+//! their names and only prints; `--out FOLDER` writes there, whatever was selected; `--test` only shows that it runs.
 
 #[path = "../baselines/mod.rs"]
 mod baselines;
@@ -87,7 +87,8 @@ fn measure(case: Case) -> Line {
         let best = heat.best(contender.family()).map_or(f64::INFINITY, |(_, timing)| timing.best());
         if timing.best() <= FAR_BEHIND * best {
             finalists.push(*contender);
-            // A sample is half a millisecond or a call, and as much to warm up, or some calls of up to a millisecond each.
+            // A sample is half a millisecond or a call, and as much to warm up, or some calls of up to a millisecond
+            // each.
             round += 2.0 * timing.best().max(7e-4) + (8.0 * timing.best()).min(1e-2);
         }
     }

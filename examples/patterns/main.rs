@@ -1,8 +1,8 @@
-//! What a pattern costs in accuracy, and what it buys in speed: iterative pruning of LeNet-300-100 by several patterns and to
-//! several sparsities, as a table in Markdown and, if asked for, a chart.
+//! What a pattern costs in accuracy, and what it buys in speed: iterative pruning of LeNet-300-100 by several patterns
+//! and to several sparsities, as a table in Markdown and, if asked for, a chart.
 //!
-//! `cargo run --release --example patterns` takes handwritten digits, and half a minute. For MNIST, or another set in its four
-//! files, and for a chart: `cargo run --release --example patterns -- FOLDER CHART.svg`.
+//! `cargo run --release --example patterns` takes handwritten digits, and half a minute. For MNIST, or another set in
+//! its four files, and for a chart: `cargo run --release --example patterns -- FOLDER CHART.svg`.
 
 mod chart;
 
@@ -114,7 +114,8 @@ fn accuracy(round: &Round) -> f64 {
     100.0 * round.trained.test.accuracy
 }
 
-/// How many times faster a ticket is than the dense network, for each of the batches. Neurons that are dead are removed.
+/// How many times faster a ticket is than the dense network, for each of the batches. Neurons that are dead are
+/// removed.
 fn speed(dense: &Round, ticket: &Round, data: &Split) -> Result<[f64; BATCHES.len()]> {
     let sparse: SparseMlp = ticket.trained.history.best.to_sparse(ticket.ticket.masks())?.shrink()?;
     let mut ratios = [0.0; BATCHES.len()];

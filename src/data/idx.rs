@@ -1,5 +1,6 @@
-//! IDX, the format of MNIST (LeCun, Cortes & Burges, *The MNIST database of handwritten digits*): two zeros, a byte for the
-//! type of the numbers, one for the count of dimensions, the dimensions in 32 bits each, the numbers; all big-endian.
+//! IDX, the format of MNIST (LeCun, Cortes & Burges, *The MNIST database of handwritten digits*): two zeros, a byte for
+//! the type of the numbers, one for the count of dimensions, the dimensions in 32 bits each, the numbers; all
+//! big-endian.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -21,8 +22,8 @@ const VALIDATION: usize = 12;
 
 impl Dataset {
     /// Reads a pair of IDX files, as they are or with gzip (their first bytes tell): the images, `[samples, …]` of any
-    /// count of dimensions, which become the features, and the label of each. Bytes 0 to 255 become 0 to 1; numbers of the
-    /// five other types are taken as they are, rounded to f32.
+    /// count of dimensions, which become the features, and the label of each. Bytes 0 to 255 become 0 to 1; numbers of
+    /// the five other types are taken as they are, rounded to f32.
     ///
     /// # Errors
     /// When a file cannot be read, is no IDX file, is shorter or longer than its dimensions say, the counts differ, a

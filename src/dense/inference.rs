@@ -39,8 +39,8 @@ impl Orientation {
 pub struct DenseInference<'a> {
     mlp: &'a DenseMlp,
     orientation: Orientation,
-    /// Of each layer, row-major: `[in, out]` where they are transposed, else `[out, in]`. From the beginning of a cache line
-    /// faer reads them by a sixth faster, for one sample. For a single call they are not laid out.
+    /// Of each layer, row-major: `[in, out]` where they are transposed, else `[out, in]`. From the beginning of a cache
+    /// line faer reads them by a sixth faster, for one sample. For a single call they are not laid out.
     weights: Vec<Aligned<f32>>,
     /// Activations of hidden layers, before and after one.
     buffers: [Aligned<f32>; 2],

@@ -210,7 +210,8 @@ impl DenseMlp {
     /// ```
     ///
     /// # Errors
-    /// When there are fewer than two sizes, one of them is 0, or a layer has so many weights that there is no memory for them.
+    /// When there are fewer than two sizes, one of them is 0, or a layer has so many weights that there is no memory
+    /// for them.
     pub fn initialise(sizes: &[usize], initialisation: Initialisation, seed: u64) -> Result<Self> {
         if sizes.len() < 2 || sizes.contains(&0) {
             let expected = "at least two sizes, all above 0";

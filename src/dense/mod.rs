@@ -1,7 +1,7 @@
 //! The dense MLP on faer: the baseline that sparse inference is held against, and training.
 //!
-//! [`Training`] is a recipe for some epochs, and a [`Trainer`] makes the single steps: by dense products, or, in layers whose
-//! masks keep few weights, on those alone.
+//! [`Training`] is a recipe for some epochs, and a [`Trainer`] makes the single steps: by dense products, or, in layers
+//! whose masks keep few weights, on those alone.
 //!
 //! Everything in here is single-threaded and seeded: the same seed gives the same network on the same machine.
 //! (Another CPU may sum in another order, so weights agree between machines to rounding, not to the bit.)

@@ -103,8 +103,8 @@ impl Optimizer {
 /// A weight matrix or a bias in training.
 pub(super) struct Parameter {
     pub(super) values: Aligned<f32>,
-    /// Of each value, the mean of the gradient (Adam) or the velocity (SGD), and the mean of its square, which SGD leaves at
-    /// 0.
+    /// Of each value, the mean of the gradient (Adam) or the velocity (SGD), and the mean of its square, which SGD
+    /// leaves at 0.
     pub(super) moments: [Aligned<f32>; 2],
 }
 
@@ -114,8 +114,8 @@ impl Parameter {
         Self { values: Aligned::from(values), moments }
     }
 
-    /// A step along the gradient, of which there is one a value: of the values from `start` on, which are rows of the mask from
-    /// `row` on, if there is one.
+    /// A step along the gradient, of which there is one a value: of the values from `start` on, which are rows of the
+    /// mask from `row` on, if there is one.
     pub(super) fn descend(
         &mut self,
         rule: Rule,

@@ -55,13 +55,14 @@ pub(super) struct Evidence<'a> {
     pub(super) rows: Option<&'a [f32]>,
 }
 
-/// Samples up to which the gradient by a dense layer's weights is faster from rows of samples, which faer reads as they are,
-/// than from rows of features, which it has to pack. (Of more samples it packs either.)
+/// Samples up to which the gradient by a dense layer's weights is faster from rows of samples, which faer reads as they
+/// are, than from rows of features, which it has to pack. (Of more samples it packs either.)
 const FEW: usize = 128;
 
-/// The buffers of a training step. Activations are feature-major, in tiles that follow each other: tiles as wide as sparse
-/// kernels take them if any layer is sparse, else one for the whole batch. Either way dense products are the fastest so.
-/// Lanes without a sample repeat the last one: they are finite where it is, and weigh nothing in the gradients.
+/// The buffers of a training step. Activations are feature-major, in tiles that follow each other: tiles as wide as
+/// sparse kernels take them if any layer is sparse, else one for the whole batch. Either way dense products are the
+/// fastest so. Lanes without a sample repeat the last one: they are finite where it is, and weigh nothing in the
+/// gradients.
 pub(super) struct Pass {
     isa: Isa,
     narrow: bool,
@@ -151,8 +152,8 @@ impl Pass {
         }
     }
 
-    /// Forward and backward for the batch that was loaded: returns the mean loss, and shows each layer, last to first, what
-    /// its gradients follow from. By then the pass has no more need of the layer.
+    /// Forward and backward for the batch that was loaded: returns the mean loss, and shows each layer, last to first,
+    /// what its gradients follow from. By then the pass has no more need of the layer.
     pub(super) fn run(
         &mut self,
         layers: &mut [Layer],

@@ -49,12 +49,13 @@ impl History {
 impl Training {
     /// Trains a network in place on `training`, and watches it on `validation`, which has no say in the weights.
     ///
-    /// With `masks` (one a layer) a pruned weight is exactly 0.0 before the first step and after every one, and layers that
-    /// keep few of their weights train on those alone: see [`Trainer`].
+    /// With `masks` (one a layer) a pruned weight is exactly 0.0 before the first step and after every one, and layers
+    /// that keep few of their weights train on those alone: see [`Trainer`].
     ///
     /// # Errors
-    /// When the recipe is out of range, the samples or the masks do not fit the network, `TOMBOLA_ISA` names an instruction
-    /// set that this CPU lacks, or the loss is no longer finite: the network is then left as it was at that step.
+    /// When the recipe is out of range, the samples or the masks do not fit the network, `TOMBOLA_ISA` names an
+    /// instruction set that this CPU lacks, or the loss is no longer finite: the network is then left as it was at that
+    /// step.
     pub fn run(
         &self,
         mlp: &mut DenseMlp,

@@ -10,8 +10,8 @@ use crate::{Error, Isa, Mask, Result, plan};
 /// How training multiplies. The results agree to rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Products {
-    /// For each layer, whichever is expected to be faster: sparse where the mask keeps at most a share of the weights that
-    /// [`Products::SPARSE`] says.
+    /// For each layer, whichever is expected to be faster: sparse where the mask keeps at most a share of the weights
+    /// that [`Products::SPARSE`] says.
     #[default]
     Fastest,
     /// Dense products for all layers; masks are enforced after them.
@@ -21,9 +21,9 @@ pub enum Products {
 }
 
 impl Products {
-    /// The density up to which [`Fastest`](Self::Fastest) trains a layer on its kept weights alone. With AVX-512 the two
-    /// ways take the same time a little above a half, for batches of 1, 60 and 1000; kernels of AVX2 are even with dense products of AVX-512 at
-    /// this density.
+    /// The density up to which [`Fastest`](Self::Fastest) trains a layer on its kept weights alone. With AVX-512 the
+    /// two ways take the same time a little above a half, for batches of 1, 60 and 1000; kernels of AVX2 are even with
+    /// dense products of AVX-512 at this density.
     pub const SPARSE: f64 = plan::SPARSE_TRAINING;
 
     fn is_sparse(self, mask: Option<&Mask>) -> bool {
@@ -37,8 +37,8 @@ impl Products {
 
 /// A network in training, with what its optimizer remembers: one [`step`](Self::step) at a time.
 ///
-/// A layer that keeps few of its weights trains on those alone: forward, backward, its gradient and the optimizer's step
-/// touch no others. A pruned weight is exactly 0.0 either way, and what is kept trains to the same values within
+/// A layer that keeps few of its weights trains on those alone: forward, backward, its gradient and the optimizer's
+/// step touch no others. A pruned weight is exactly 0.0 either way, and what is kept trains to the same values within
 /// rounding. The same steps give the same bits on the same instruction set.
 ///
 /// What training has come to can be taken out at any step, whole and independent of the way of the products:
@@ -86,12 +86,12 @@ pub struct LayerMoments {
 }
 
 impl Trainer {
-    /// Begins to train a copy of a network, under `masks` (one a layer) if there are some, by the fastest products of this
-    /// CPU (see [`Isa::detect`]).
+    /// Begins to train a copy of a network, under `masks` (one a layer) if there are some, by the fastest products of
+    /// this CPU (see [`Isa::detect`]).
     ///
     /// # Errors
-    /// When the optimizer is out of range, the masks do not fit the network, or `TOMBOLA_ISA` names an instruction set that
-    /// this CPU lacks.
+    /// When the optimizer is out of range, the masks do not fit the network, or `TOMBOLA_ISA` names an instruction set
+    /// that this CPU lacks.
     pub fn new(mlp: &DenseMlp, masks: Option<&[Mask]>, optimizer: Optimizer) -> Result<Self> {
         Self::with_products(mlp, masks, optimizer, Products::Fastest, Isa::detect()?)
     }
@@ -125,12 +125,12 @@ impl Trainer {
         Ok(Self { optimizer, steps: 0, pass: Pass::new(&layers, isa), layers })
     }
 
-    /// One step of gradient descent along the gradient of the mean softmax cross-entropy of some of the samples, as [that of
-    /// a network](DenseMlp::loss_and_gradients). Returns this loss, in nats, from before the step.
+    /// One step of gradient descent along the gradient of the mean softmax cross-entropy of some of the samples, as
+    /// [that of a network](DenseMlp::loss_and_gradients). Returns this loss, in nats, from before the step.
     ///
     /// # Errors
-    /// When `indices` is empty or names a sample that is not there, the samples do not fit the network, or a label is no
-    /// class.
+    /// When `indices` is empty or names a sample that is not there, the samples do not fit the network, or a label is
+    /// no class.
     pub fn step(&mut self, samples: Samples<'_>, indices: &[usize]) -> Result<f64> {
         self.load("Trainer::step", samples, indices)?;
         self.steps = self.steps.saturating_add(1);
@@ -148,8 +148,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// The loss of some of the samples and its gradients, without a step: 0.0 where a layer that trains on its kept weights
-    /// has none.
+    /// The loss of some of the samples and its gradients, without a step: 0.0 where a layer that trains on its kept
+    /// weights has none.
     ///
     /// # Errors
     /// As [`step`](Self::step).
@@ -212,8 +212,8 @@ impl Trainer {
         Moments { steps: self.steps, layers: self.layers.iter().map(Layer::moments).collect() }
     }
 
-    /// Goes on from where another trainer with the same masks and optimizer was: from its network and its moments. Values
-    /// at pruned weights are left out.
+    /// Goes on from where another trainer with the same masks and optimizer was: from its network and its moments.
+    /// Values at pruned weights are left out.
     ///
     /// # Errors
     /// When the network or the moments have other shapes; nothing has changed then.

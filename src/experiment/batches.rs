@@ -4,7 +4,8 @@ use rand::seq::SliceRandom;
 
 use crate::rng::{Stream, generator};
 
-/// Minibatches, each epoch in a new order, which its number and the seed determine: so iterations can be taken up anywhere.
+/// Minibatches, each epoch in a new order, which its number and the seed determine: so iterations can be taken up
+/// anywhere.
 pub(super) struct Batches {
     seed: u64,
     batch: usize,

@@ -89,8 +89,8 @@ impl Design {
         let masks = folder.read_ticket("tickets", run.round)?;
         let masks = masks.layers().iter().map(|layer| csr::mask(layer.csr())).collect();
         let round = match control {
-            // Where weights stay as trained, another mask keeps some that were pruned to 0 meanwhile: the dense network, from which the
-            // first round goes on, still has them.
+            // Where weights stay as trained, another mask keeps some that were pruned to 0 meanwhile: the dense
+            // network, from which the first round goes on, still has them.
             Control::RandomMask | Control::ShuffledMask => 1,
             Control::Reinitialised | Control::SignOnly => run.round,
         };

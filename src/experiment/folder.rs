@@ -83,7 +83,8 @@ impl Folder {
         Ok((folder, lines))
     }
 
-    /// Refuses a folder with anything of a trial. (Who was stopped before there was a header leaves lines without a line.)
+    /// Refuses a folder with anything of a trial. (Who was stopped before there was a header leaves lines without a
+    /// line.)
     fn check_empty(&self) -> Result<()> {
         let has =
             |name: &str| fs::metadata(self.place(name)).is_ok_and(|file| file.is_dir() || file.len() > 0);
@@ -118,8 +119,8 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// The records and the rounds. Whoever has them works on the trial, and nobody else does, so that they come before the checkpoint
-    /// that says how far they go.
+    /// The records and the rounds. Whoever has them works on the trial, and nobody else does, so that they come before
+    /// the checkpoint that says how far they go.
     pub(super) fn lines(&self) -> Result<[Lines; 2]> {
         Ok([self.open_lines(RECORDS)?, self.open_lines(ROUNDS)?])
     }

@@ -1,7 +1,7 @@
 //! Searches for tickets as experiments in folders: recorded, resumable, and merged into a report.
 //!
-//! A [`Recipe`] says what is done; with a seed it is a trial, which is one process and one folder. Trials know nothing of each
-//! other, so a sweep is as many processes as anything that starts processes can start.
+//! A [`Recipe`] says what is done; with a seed it is a trial, which is one process and one folder. Trials know nothing
+//! of each other, so a sweep is as many processes as anything that starts processes can start.
 //!
 //! # The folder of a trial
 //!
@@ -18,8 +18,9 @@
 //! # Reports
 //!
 //! A [`Report`] merges the folders of any number of trials, which differ in nothing but their seeds: a [`Row`] for each
-//! training, with means and deviations over the trials that have ended it, and its difference to what it is held against, in
-//! pairs of the same seed. So a sweep can be looked at while it runs. `Report::write` (feature `plot`) makes a folder of it:
+//! training, with means and deviations over the trials that have ended it, and its difference to what it is held
+//! against, in pairs of the same seed. So a sweep can be looked at while it runs. `Report::write` (feature `plot`)
+//! makes a folder of it:
 //!
 //! | file | what it holds |
 //! |---|---|

@@ -38,8 +38,8 @@ pub struct Recipe {
     /// Which weights go together.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pattern: Pattern,
-    /// Whether layers share a ranking. Methods that do not prune a trained network spread weights over layers by rules of
-    /// their own; for these it says no more than how the total of a round is counted.
+    /// Whether layers share a ranking. Methods that do not prune a trained network spread weights over layers by rules
+    /// of their own; for these it says no more than how the total of a round is counted.
     pub scope: Scope,
     /// Share of the remaining weights that a round prunes.
     pub rate: f64,
@@ -54,7 +54,8 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// The experiment of Frankle & Carbin (ICLR 2019): LeNet-300-100 on MNIST, down to 3.6% of its weights in 15 rounds.
+    /// The experiment of Frankle & Carbin (ICLR 2019): LeNet-300-100 on MNIST, down to 3.6% of its weights in 15
+    /// rounds.
     pub fn lenet_mnist() -> Self {
         Self {
             data: "mnist".into(),
@@ -192,14 +193,15 @@ pub enum Rewind {
     /// Those of the dense network after some iterations; training goes on from there (Frankle et al., ICML 2020).
     /// As text, `iteration:500`.
     Iteration(usize),
-    /// They stay as trained, and are trained for the last so many iterations again, at the rates that those had (Renda et al.,
-    /// ICLR 2020). As text, `learning-rate:10000`.
+    /// They stay as trained, and are trained for the last so many iterations again, at the rates that those had (Renda
+    /// et al., ICLR 2020). As text, `learning-rate:10000`.
     LearningRate(usize),
     /// They stay as trained, and are trained for so many iterations more, at the last rate. As text, `fine-tune:10000`.
     FineTune(usize),
 }
 
-/// What a ticket is held against, trained as it is. Where weights stay as trained, first values are those of the trained dense network.
+/// What a ticket is held against, trained as it is. Where weights stay as trained, first values are those of the
+/// trained dense network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Control {
     /// The mask on fresh weights.

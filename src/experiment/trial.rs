@@ -184,7 +184,8 @@ impl<'a> Trial<'a> {
         (lens.iter().sum(), lens[..self.done].iter().sum::<usize>() + under_way)
     }
 
-    /// Trains for some iterations: up to 100, to the next evaluation, or to where a checkpoint is due, which is then written.
+    /// Trains for some iterations: up to 100, to the next evaluation, or to where a checkpoint is due, which is then
+    /// written.
     ///
     /// # Errors
     /// When a loss is no longer finite, a file cannot be written, the trial is finished, or a step before failed:

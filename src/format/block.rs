@@ -1,14 +1,14 @@
 //! Blocks, packed: the weights of R neighbouring rows in a column, for single samples and small batches.
 //!
 //! What R rows share, they share the cost of: a block has one column number, so the bytes are nearly those of the
-//! values, and one activation, splat, serves them all. Wider blocks (square ones, whole rows of neurons) are such columns side by
-//! side. (Batches are left to [panels](super::PanelMatrix), which find shared columns themselves and keep them in the
-//! first-level cache.)
+//! values, and one activation, splat, serves them all. Wider blocks (square ones, whole rows of neurons) are such
+//! columns side by side. (Batches are left to [panels](super::PanelMatrix), which find shared columns themselves and
+//! keep them in the first-level cache.)
 //!
-//! Blocks begin at rows that R divides; the last rows are padded. Any matrix can be packed, with blocks that are filled up; it
-//! pays where a mask consists of blocks, by what it was made or by chance, and [`BlockMatrix::fit`] tells. A place in a block that
-//! holds nothing has weight 0, and computes 0 × an activation, which is NaN where that is infinite or NaN. The kernels
-//! redo from the plain CSR whatever does not come out finite.
+//! Blocks begin at rows that R divides; the last rows are padded. Any matrix can be packed, with blocks that are filled
+//! up; it pays where a mask consists of blocks, by what it was made or by chance, and [`BlockMatrix::fit`] tells. A
+//! place in a block that holds nothing has weight 0, and computes 0 × an activation, which is NaN where that is
+//! infinite or NaN. The kernels redo from the plain CSR whatever does not come out finite.
 
 use super::chunks::check_lanes;
 use super::{CsrMatrix, csr_of_rows};
@@ -43,8 +43,8 @@ impl Blocks {
     }
 }
 
-/// A sparse matrix in blocks of R rows and a column: 4 bytes for each value and 4 for each column number. That is 4.25 bytes
-/// per kept weight for whole blocks of 16 rows, 5 for 4 rows.
+/// A sparse matrix in blocks of R rows and a column: 4 bytes for each value and 4 for each column number. That is 4.25
+/// bytes per kept weight for whole blocks of 16 rows, 5 for 4 rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlockMatrix {
     shape: (usize, usize),
@@ -61,8 +61,8 @@ pub struct BlockMatrix {
 }
 
 impl BlockMatrix {
-    /// The blocks of the fewest bytes that a matrix falls into, if there are some in which no more than a tenth of the places
-    /// stays empty.
+    /// The blocks of the fewest bytes that a matrix falls into, if there are some in which no more than a tenth of the
+    /// places stays empty.
     pub fn fit(matrix: &CsrMatrix) -> Option<Blocks> {
         let (rows, _) = matrix.shape();
         // Rows that the last blocks lack do not count.
@@ -186,7 +186,8 @@ impl BlockMatrix {
     }
 }
 
-/// The blocks of the lowest `N` heights that a matrix has weights in; `None` if those of the lowest are more than `limit`.
+/// The blocks of the lowest `N` heights that a matrix has weights in; `None` if those of the lowest are more than
+/// `limit`.
 fn blocks<const N: usize>(matrix: &CsrMatrix, limit: usize) -> Option<[Blocks; N]> {
     let (out, inputs) = matrix.shape();
     // The last of the lowest blocks of a column, of which each higher one is a pair of the height before.

@@ -26,8 +26,9 @@ pub(crate) enum Rows<'a> {
     Of(&'a [u32]),
 }
 
-/// The rows of a matrix in chunks: in their own order, so that a chunk's outputs are written as one vector, or, where they differ
-/// much in length, those of each [share](CsrMatrix::shares) sorted by it, so that those of a chunk are about as long.
+/// The rows of a matrix in chunks: in their own order, so that a chunk's outputs are written as one vector, or, where
+/// they differ much in length, those of each [share](CsrMatrix::shares) sorted by it, so that those of a chunk are
+/// about as long.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RowChunks {
     lanes: usize,
@@ -41,8 +42,8 @@ pub(crate) struct RowChunks {
 }
 
 impl RowChunks {
-    /// The rows of a matrix, a vector of `lanes` at a time. Writing each output of a chunk by itself takes as long as so many
-    /// entries of one of its rows: they are sorted where that saves more.
+    /// The rows of a matrix, a vector of `lanes` at a time. Writing each output of a chunk by itself takes as long as
+    /// so many entries of one of its rows: they are sorted where that saves more.
     pub(super) fn new(matrix: &CsrMatrix, lanes: usize, writing: usize) -> Self {
         let slots = |rows: &[u32]| -> usize { rows.chunks(lanes).map(|rows| longest(matrix, rows)).sum() };
         let in_turn: Vec<u32> = (0..matrix.shape().0 as u32).collect();

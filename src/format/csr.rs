@@ -8,8 +8,8 @@ use crate::Result;
 use crate::aligned::Aligned;
 use crate::csr::{self, Csr};
 
-/// About how many weights a share of rows has at least: to multiply so many by one sample takes some five microseconds, for which it pays
-/// to wake a thread.
+/// About how many weights a share of rows has at least: to multiply so many by one sample takes some five microseconds,
+/// for which it pays to wake a thread.
 pub(crate) const SHARE_WEIGHTS: usize = 1 << 16;
 
 /// Shares begin at multiples of so many rows: of those of a block, of a vector, and of those that are packed together.
@@ -70,8 +70,8 @@ impl CsrMatrix {
         dense
     }
 
-    /// Rows that one thread takes as a whole: where each share of them begins, and the last one ends. Formats for rows keep the order of
-    /// shares, so that each computes outputs that follow each other.
+    /// Rows that one thread takes as a whole: where each share of them begins, and the last one ends. Formats for rows
+    /// keep the order of shares, so that each computes outputs that follow each other.
     pub(crate) fn shares(&self) -> &[usize] {
         &self.shares
     }

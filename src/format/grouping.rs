@@ -1,16 +1,16 @@
 //! Which rows of a panel are walked together.
 //!
-//! A kernel that walks some rows at once loads the activations of a column once for all of them that have it. So rows are
-//! matched that share columns: first into pairs, then pairs into groups of four. Blocks of rows that were pruned together come
-//! out whole, and rows of an unstructured mask share more than chance would have it. They must be of about one length, too,
-//! since what one row has beyond the others is walked alone.
+//! A kernel that walks some rows at once loads the activations of a column once for all of them that have it. So rows
+//! are matched that share columns: first into pairs, then pairs into groups of four. Blocks of rows that were pruned
+//! together come out whole, and rows of an unstructured mask share more than chance would have it. They must be of
+//! about one length, too, since what one row has beyond the others is walked alone.
 
 use std::cmp::Reverse;
 use std::hint::select_unpredictable;
 use std::ops::Range;
 
-/// Of so many rows, in the order of lengths, the first looks for its partner among the others: the cost of packing grows with it,
-/// what is shared hardly.
+/// Of so many rows, in the order of lengths, the first looks for its partner among the others: the cost of packing
+/// grows with it, what is shared hardly.
 const WINDOW: usize = 32;
 
 /// Fewer columns than these that all four rows share go as pairs: a loop more would cost a branch that nobody foresees.
@@ -38,7 +38,8 @@ impl Columns {
         let words = width.div_ceil(64);
         let mut bits = vec![0; words * segments.len()];
         for (bits, segment) in bits.chunks_exact_mut(words).zip(segments) {
-            // What a word has so far stays at hand: to take it up for each bit would wait for the last one to be stored.
+            // What a word has so far stays at hand: to take it up for each bit would wait for the last one to be
+            // stored.
             let (mut at, mut word) = (0, 0);
             for &column in segment.columns {
                 let bit = column as usize - first;
@@ -87,7 +88,8 @@ impl Group {
         Self { segments: [a, b, c, d], fours, pairs, singles }
     }
 
-    /// Finds out which columns are walked how: those that all share, and then of each two the first so many that they share besides.
+    /// Finds out which columns are walked how: those that all share, and then of each two the first so many that they
+    /// share besides.
     pub(super) fn kinds(&self, columns: &Columns, kinds: &mut Kinds) {
         let [a, b, c, d] = self.segments.map(|segment| columns.of(segment));
         kinds.fours.clear();
@@ -116,7 +118,8 @@ pub(super) struct Kinds {
 }
 
 impl Kinds {
-    /// Those of the row of that index: the columns that are walked for all rows at once, and those for it and its partner.
+    /// Those of the row of that index: the columns that are walked for all rows at once, and those for it and its
+    /// partner.
     pub(super) fn of(&self, row: usize) -> [&[u64]; 2] {
         [&self.fours, &self.pairs[row / 2]]
     }
@@ -131,8 +134,8 @@ fn lowest(word: u64, count: usize) -> u64 {
     word & !others
 }
 
-/// Matches segments, given from long to short, into groups; those with the same counts follow each other. What is left over
-/// at the end, fewer than four, comes second.
+/// Matches segments, given from long to short, into groups; those with the same counts follow each other. What is left
+/// over at the end, fewer than four, comes second.
 pub(super) fn groups(segments: &[Segment<'_>], columns: &Columns) -> (Vec<Group>, Range<usize>) {
     let len = |segment: usize| segments[segment].columns.len();
     let whole = segments.len() / 4 * 4;
@@ -158,8 +161,9 @@ pub(super) fn groups(segments: &[Segment<'_>], columns: &Columns) -> (Vec<Group>
     (groups, whole..segments.len())
 }
 
-/// Joins an even number of items in pairs: each, in their order, with that of the next ones which has the highest score, the
-/// first of equals. `score` and `join` are told how many columns both have. The columns that joined ones share come second.
+/// Joins an even number of items in pairs: each, in their order, with that of the next ones which has the highest
+/// score, the first of equals. `score` and `join` are told how many columns both have. The columns that joined ones
+/// share come second.
 fn matched<T, U>(
     items: &[T],
     columns: &Columns,

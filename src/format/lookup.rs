@@ -2,16 +2,17 @@
 //!
 //! With one sample there is nothing to vectorise over but rows, and each row wants its own activations: a gather. The
 //! lookup layout makes the gather a permutation of registers. Rows are taken a *chunk* at a time, as many as a vector
-//! has lanes, and go through the columns in *steps*. A step looks at a *window* of columns, as many as one, two, four or eight
-//! vectors of activations hold, and has a constant number of *slots*: a slot is one kept weight for each row of the chunk,
-//! and which of the window's columns it belongs to, in as few bits as that takes.
+//! has lanes, and go through the columns in *steps*. A step looks at a *window* of columns, as many as one, two, four
+//! or eight vectors of activations hold, and has a constant number of *slots*: a slot is one kept weight for each row
+//! of the chunk, and which of the window's columns it belongs to, in as few bits as that takes.
 //!
-//! A window begins at the first column that some row of the chunk has not come to yet, or, of more than one vector, at the vector
-//! that this lies in. So windows overlap, and rows need not keep pace: one with many entries at a place takes them in several steps, while the others go ahead, as far
-//! as the window reaches. A row that has nothing more there gets padding, weight 0 on the window's first column. A wider window
-//! pads less, and takes more permutations; fewer slots a step pad less, and load the window more often: each
-//! matrix gets those that cost least. Where rows differ much in length they are sorted by it, so that those of a chunk
-//! want about as many steps; else they keep their order, and a chunk's outputs are written as one vector.
+//! A window begins at the first column that some row of the chunk has not come to yet, or, of more than one vector, at
+//! the vector that this lies in. So windows overlap, and rows need not keep pace: one with many entries at a place
+//! takes them in several steps, while the others go ahead, as far as the window reaches. A row that has nothing more
+//! there gets padding, weight 0 on the window's first column. A wider window pads less, and takes more permutations;
+//! fewer slots a step pad less, and load the window more often: each matrix gets those that cost least. Where rows
+//! differ much in length they are sorted by it, so that those of a chunk want about as many steps; else they keep their
+//! order, and a chunk's outputs are written as one vector.
 //!
 //! A padded slot computes 0 × an activation, which is NaN where that is infinite or NaN. The kernel redoes from the
 //! plain CSR whatever does not come out finite.
@@ -36,8 +37,8 @@ pub struct Window {
     slots: usize,
 }
 
-/// The windows that kernels know: vectors of activations, and slots. With 16 lanes the first is none of them: there a permutation
-/// of two vectors takes no longer than that of one.
+/// The windows that kernels know: vectors of activations, and slots. With 16 lanes the first is none of them: there a
+/// permutation of two vectors takes no longer than that of one.
 const WINDOWS: [(usize, usize); 6] = [(1, 1), (2, 2), (2, 3), (4, 2), (4, 5), (MAX_TABLES, 2)];
 
 fn windows(lanes: usize) -> impl Iterator<Item = Window> + Clone {
@@ -108,17 +109,18 @@ impl Window {
         columns.div_ceil(self.lanes).max(self.tables) * self.lanes
     }
 
-    /// The bytes that a step takes: those of its values, of its column numbers, and of the number where its window begins.
+    /// The bytes that a step takes: those of its values, of its column numbers, and of the number where its window
+    /// begins.
     fn step_bytes(self) -> f64 {
         let words = 1.0 / self.steps_of_word() as f64;
         (size_of::<f32>() * self.lanes) as f64 * (self.slots as f64 + words) + size_of::<u32>() as f64
     }
 }
 
-/// A sparse matrix in slots for in-register lookup: for each slot of a row 4 bytes for the value and 2 to 7 bits for the
-/// column, which with padding comes to 6 to 7 bytes per kept weight at 80%, 7 to 9 at 90% and 10 to 13 at 95%, on random
-/// masks of 300×784 and more with the windows that are fastest for a single sample on vectors of 16 lanes; with 8 lanes, whose windows
-/// are narrower, to 8, 10 and 14.
+/// A sparse matrix in slots for in-register lookup: for each slot of a row 4 bytes for the value and 2 to 7 bits for
+/// the column, which with padding comes to 6 to 7 bytes per kept weight at 80%, 7 to 9 at 90% and 10 to 13 at 95%, on
+/// random masks of 300×784 and more with the windows that are fastest for a single sample on vectors of 16 lanes; with
+/// 8 lanes, whose windows are narrower, to 8, 10 and 14.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LookupMatrix {
     shape: (usize, usize),
@@ -291,8 +293,8 @@ impl LookupMatrix {
     }
 }
 
-/// Goes through the columns of a chunk's rows. `take` gets each step, the first column of its window, and which entries of
-/// each row it takes. Returns the number of steps.
+/// Goes through the columns of a chunk's rows. `take` gets each step, the first column of its window, and which entries
+/// of each row it takes. Returns the number of steps.
 fn walk(
     matrix: &CsrMatrix,
     rows: &[u32],

@@ -1,14 +1,15 @@
 //! N:M, packed: at most N kept weights in every M columns, for single samples and small batches.
 //!
-//! Where every row has as many weights in each *group* of M neighbouring columns, nothing has to be said about where a row or a
-//! group begins: there are N *slots* a group, and a slot is a value and a position in the group, in as few bits as M takes. Rows
-//! are taken a vector at a time, as for a [lookup](super::LookupMatrix), and [`BLOCK`] such vectors together, so that
-//! a group's activations are brought into a register once for all of their rows.
+//! Where every row has as many weights in each *group* of M neighbouring columns, nothing has to be said about where a
+//! row or a group begins: there are N *slots* a group, and a slot is a value and a position in the group, in as few
+//! bits as M takes. Rows are taken a vector at a time, as for a [lookup](super::LookupMatrix), and [`BLOCK`] such
+//! vectors together, so that a group's activations are brought into a register once for all of their rows.
 //!
-//! M is 4, 8, 16 or 32, and columns begin at 0: the last group may have fewer columns. Any matrix can be packed, if need be with
-//! as many slots as columns; it pays where a mask fits, by what it was made or by chance, and [`NmMatrix::fit`] tells. A slot
-//! that holds nothing has weight 0 on the first column of its group, and computes 0 × an activation, which is NaN where
-//! that is infinite or NaN. The kernel redoes from the plain CSR whatever does not come out finite.
+//! M is 4, 8, 16 or 32, and columns begin at 0: the last group may have fewer columns. Any matrix can be packed, if
+//! need be with as many slots as columns; it pays where a mask fits, by what it was made or by chance, and
+//! [`NmMatrix::fit`] tells. A slot that holds nothing has weight 0 on the first column of its group, and computes 0 ×
+//! an activation, which is NaN where that is infinite or NaN. The kernel redoes from the plain CSR whatever does not
+//! come out finite.
 
 use super::chunks::{check_lanes, entries};
 use super::{CsrMatrix, csr_of_rows};
@@ -16,8 +17,8 @@ use crate::Result;
 use crate::aligned::Aligned;
 use crate::csr::Csr;
 
-/// Vectors of rows that are walked together: enough independent sums to hide the latency of a multiply-add. The last rows
-/// come a vector at a time.
+/// Vectors of rows that are walked together: enough independent sums to hide the latency of a multiply-add. The last
+/// rows come a vector at a time.
 pub(crate) const BLOCK: usize = 4;
 
 /// Columns of a group: powers of two, so that their numbers fill whole bits.
@@ -58,15 +59,15 @@ impl Nm {
     }
 }
 
-/// A sparse matrix in N:M groups: 4 bytes for the value of each slot and 2 to 5 bits for its position. That is 4.25 bytes per
-/// kept weight for 2:4, and 4.4 to 4.7 for others that fill whole words.
+/// A sparse matrix in N:M groups: 4 bytes for the value of each slot and 2 to 5 bits for its position. That is 4.25
+/// bytes per kept weight for 2:4, and 4.4 to 4.7 for others that fill whole words.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NmMatrix {
     shape: (usize, usize),
     lanes: usize,
     pattern: Nm,
-    /// For each block of rows, its slots in turn: a vector of words for each `per_word` slots and each vector of rows, the first
-    /// slot in the lowest bits.
+    /// For each block of rows, its slots in turn: a vector of words for each `per_word` slots and each vector of rows,
+    /// the first slot in the lowest bits.
     words: Aligned<u32>,
     /// The same of values, for each slot.
     values: Aligned<f32>,
@@ -75,8 +76,8 @@ pub struct NmMatrix {
 }
 
 impl NmMatrix {
-    /// The N:M pattern that a matrix fits in the fewest bytes, if there is one with N < M in which no more than a fifth of the
-    /// slots stay empty.
+    /// The N:M pattern that a matrix fits in the fewest bytes, if there is one with N < M in which no more than a fifth
+    /// of the slots stay empty.
     pub fn fit(matrix: &CsrMatrix) -> Option<Nm> {
         let (rows, columns) = matrix.shape();
         let fits = |nm: &Nm| {

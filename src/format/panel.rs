@@ -1,15 +1,15 @@
 //! Panels of columns, for batches.
 //!
-//! The batched product `Y = W·X` with `X` as `[in, samples]` reads one row of `X` for each kept weight. It is fast
-//! when those rows come from the first-level cache, so the columns are cut into panels whose rows of `X` fit there, and
-//! a band of about [`BAND_ROWS`] of `W`'s rows, or fewer, is walked for one panel before the next begins. The sums of a band stay in the
-//! second-level cache meanwhile, and bands need nothing of each other, so threads can share them out.
+//! The batched product `Y = W·X` with `X` as `[in, samples]` reads one row of `X` for each kept weight. It is fast when
+//! those rows come from the first-level cache, so the columns are cut into panels whose rows of `X` fit there, and a
+//! band of about [`BAND_ROWS`] of `W`'s rows, or fewer, is walked for one panel before the next begins. The sums of a
+//! band stay in the second-level cache meanwhile, and bands need nothing of each other, so threads can share them out.
 //!
-//! Within a panel rows are taken [`PANEL_ROWS`] at a time, and matched so that they share columns: what is loaded of `X` then
-//! serves four rows, or two. First come the columns that all four share, then those that two pairs share, then as many for
-//! each row alone as the shortest has, interleaved; last the rests of the longer ones. Groups of the same counts follow
-//! each other, so loops end where the branch predictor expects them to, and nothing is padded:
-//! a padded slot would multiply 0 by an activation that may be infinite.
+//! Within a panel rows are taken [`PANEL_ROWS`] at a time, and matched so that they share columns: what is loaded of
+//! `X` then serves four rows, or two. First come the columns that all four share, then those that two pairs share, then
+//! as many for each row alone as the shortest has, interleaved; last the rests of the longer ones. Groups of the same
+//! counts follow each other, so loops end where the branch predictor expects them to, and nothing is padded: a padded
+//! slot would multiply 0 by an activation that may be infinite.
 
 use std::hint::select_unpredictable;
 use std::ops::Range;
@@ -24,11 +24,13 @@ use crate::{Error, Result};
 /// Rows that are walked together: enough independent sums to hide the latency of a multiply-add.
 pub const PANEL_ROWS: usize = 4;
 
-/// What a place is a column times: lanes of the shortest vector that there is a kernel for. An address of x86 multiplies by as much
-/// again at no cost, so that kernels get from a place to a column's activations with one instruction less.
+/// What a place is a column times: lanes of the shortest vector that there is a kernel for. An address of x86
+/// multiplies by as much again at no cost, so that kernels get from a place to a column's activations with one
+/// instruction less.
 pub(crate) const PLACES: usize = 8;
 
-/// Rows of a band, at most, if all have as many weights. Bands take about as long as each other, so that of short rows one has more.
+/// Rows of a band, at most, if all have as many weights. Bands take about as long as each other, so that of short rows
+/// one has more.
 pub const BAND_ROWS: usize = 512;
 
 /// A power of two of bands for so many rows. (There are fewer if some of the rows have most of the weights.)
@@ -36,15 +38,15 @@ pub(crate) fn bands(rows: usize) -> usize {
     rows.div_ceil(BAND_ROWS).next_power_of_two()
 }
 
-/// The time that a row takes, in units of a kept weight: its weights, of which dense rows share loads with their neighbours; two for each
-/// panel, in which its sums are loaded and stored; and 25 to bring them to the caller. (Fitted to the times of both halves of layers whose
-/// rows are sorted by length.)
+/// The time that a row takes, in units of a kept weight: its weights, of which dense rows share loads with their
+/// neighbours; two for each panel, in which its sums are loaded and stored; and 25 to bring them to the caller. (Fitted
+/// to the times of both halves of layers whose rows are sorted by length.)
 fn row_cost(kept: f64, columns: usize, panels: usize) -> f64 {
     kept * (1.0 - 0.4 * kept / columns as f64) + 2.0 * panels as f64 + 25.0
 }
 
-/// A sparse matrix cut into panels of columns, for batches: 4.5 to 6 bytes per kept weight, the fewer the more columns are shared,
-/// and 36 for each group of [`PANEL_ROWS`] rows in each panel.
+/// A sparse matrix cut into panels of columns, for batches: 4.5 to 6 bytes per kept weight, the fewer the more columns
+/// are shared, and 36 for each group of [`PANEL_ROWS`] rows in each panel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PanelMatrix {
     shape: (usize, usize),
@@ -54,7 +56,8 @@ pub struct PanelMatrix {
     /// Of one band after the other, as many in each.
     panels: Vec<Panel>,
     groups: Vec<Group>,
-    /// Columns relative to their panel's first, each below the panel's width, times [`PLACES`]; one for the entries that share it.
+    /// Columns relative to their panel's first, each below the panel's width, times [`PLACES`]; one for the entries
+    /// that share it.
     places: Vec<u16>,
     values: Vec<f32>,
 }
@@ -75,8 +78,8 @@ pub(crate) struct Panel {
 /// [`PANEL_ROWS`] rows of a panel, and the counts of their entries in the order in which they lie.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Group {
-    /// The rows, relative to the first of their band. Only the last group of a panel can lack some, and then the first row
-    /// stands in their places, all entries are rests and those of the missing rows are 0.
+    /// The rows, relative to the first of their band. Only the last group of a panel can lack some, and then the first
+    /// row stands in their places, all entries are rests and those of the missing rows are 0.
     pub(crate) rows: [u16; PANEL_ROWS],
     /// One column, and a value for each row.
     pub(crate) fours: u32,
@@ -96,7 +99,8 @@ impl Group {
     }
 }
 
-/// How far the values of a row are apart, and their places: of single entries, of those in pairs, of those in fours, and of the rest.
+/// How far the values of a row are apart, and their places: of single entries, of those in pairs, of those in fours,
+/// and of the rest.
 static APART: [(usize, usize); 4] = [(PANEL_ROWS, PANEL_ROWS), (PANEL_ROWS, 2), (PANEL_ROWS, 1), (1, 1)];
 
 /// Columns of the widest panel: a place in one is named by 16 bits.
@@ -105,8 +109,8 @@ pub(crate) const MAX_PANEL: usize = (1 << 16) / PLACES;
 impl PanelMatrix {
     /// Packs a matrix into panels of `width` columns.
     ///
-    /// The first and the last panel of a band name every row, for the bias and for the activation; the ones between them
-    /// only the rows that have entries there.
+    /// The first and the last panel of a band name every row, for the bias and for the activation; the ones between
+    /// them only the rows that have entries there.
     ///
     /// # Errors
     /// When `width` is 0 or above 8,192.
@@ -116,7 +120,8 @@ impl PanelMatrix {
         }
         let (rows, columns) = matrix.shape();
         let kept = matrix.pointers().windows(2).map(|row| f64::from(row[1] - row[0]));
-        // With at least this for each, no band has more than ten times the rows of the mean, which are counted in 16 bits.
+        // With at least this for each, no band has more than ten times the rows of the mean, which are counted in 16
+        // bits.
         let least = matrix.kept() as f64 / (8 * rows) as f64;
         let costs: Vec<_> =
             kept.map(|kept| row_cost(kept, columns, columns.div_ceil(width)).max(least)).collect();
@@ -150,8 +155,8 @@ impl PanelMatrix {
         }
     }
 
-    /// Loads of activations for each kept weight, if a matrix were packed into panels of that width: 1 where no rows share
-    /// columns, a quarter where all do. It is taken from one panel, in the middle of the matrix.
+    /// Loads of activations for each kept weight, if a matrix were packed into panels of that width: 1 where no rows
+    /// share columns, a quarter where all do. It is taken from one panel, in the middle of the matrix.
     pub(crate) fn loads(matrix: &CsrMatrix, width: usize) -> f64 {
         let (rows, columns) = matrix.shape();
         let middle = |len: usize, part: usize| {
@@ -214,7 +219,8 @@ impl PanelMatrix {
         self.groups.push(Group { rows, fours: fours as u32, pairs: 0, singles: 0, rest: [0; PANEL_ROWS] });
     }
 
-    /// Lays out the entries of four rows: those that all share, those that pairs share, single ones, and what is left of each row.
+    /// Lays out the entries of four rows: those that all share, those that pairs share, single ones, and what is left
+    /// of each row.
     fn push_group(&mut self, group: &grouping::Group, kinds: &Kinds, segments: &[Segment<'_>], first: usize) {
         let &grouping::Group { fours, pairs, singles, .. } = group;
         let (rows, together) = (group.segments.map(|segment| &segments[segment]), fours + pairs + singles);
@@ -226,8 +232,8 @@ impl PanelMatrix {
         self.places.resize(at + rests.1 + left, 0);
         let (values, places) = (&mut self.values[entry..], &mut self.places[at..]);
         for (row, (segment, rest)) in rows.into_iter().zip(rest).enumerate() {
-            // Where the value and the place of the next entry go: of a single one, of a pair, of four, and of the rest. Rows that share a
-            // column agree on its place.
+            // Where the value and the place of the next entry go: of a single one, of a pair, of four, and of the rest.
+            // Rows that share a column agree on its place.
             let of_single = (PANEL_ROWS * (fours + pairs) + row, fours + 2 * pairs + row);
             let of_pair = (PANEL_ROWS * fours + row, fours + row / 2);
             let mut next = [of_single, of_pair, (row, 0), rests];
@@ -343,8 +349,8 @@ impl PanelMatrix {
     }
 }
 
-/// What some rows have of the columns that come next, from `columns.start` on, from long to short, and rows that begin with the same columns
-/// side by side. `left` is what they have from there on, and afterwards what they have beyond.
+/// What some rows have of the columns that come next, from `columns.start` on, from long to short, and rows that begin
+/// with the same columns side by side. `left` is what they have from there on, and afterwards what they have beyond.
 fn segments<'a>(matrix: &'a CsrMatrix, left: &mut [Range<usize>], columns: Range<usize>) -> Vec<Segment<'a>> {
     let segment = |(left, row): (&mut Range<usize>, u16)| {
         let all = &matrix.columns()[left.clone()];
@@ -354,8 +360,8 @@ fn segments<'a>(matrix: &'a CsrMatrix, left: &mut [Range<usize>], columns: Range
         Segment { row, columns: &all[..len], values }
     };
     let mut segments: Vec<_> = left.iter_mut().zip(0..).map(segment).collect();
-    // By their first columns, since to compare all would take longer than what it gains. In one number: none of the four comes to 2¹⁶, as
-    // panels are no wider than `MAX_PANEL`.
+    // By their first columns, since to compare all would take longer than what it gains. In one number: none of the
+    // four comes to 2¹⁶, as panels are no wider than `MAX_PANEL`.
     segments.sort_by_cached_key(|segment| {
         let place =
             |at| segment.columns.get(at).map_or(0, |&column| 1 + u64::from(column) - columns.start as u64);

@@ -3,8 +3,8 @@
 //! In training the values change with every step, so they are kept apart: a plain array with a value for each place, in
 //! the order of the places, which products read and an optimizer writes. Nothing is packed again.
 //!
-//! As in [panels](super::PanelMatrix) the columns are cut so that the activations of a panel fit the first-level cache. A
-//! panel has all its rows in order; one panel is plain CSR.
+//! As in [panels](super::PanelMatrix) the columns are cut so that the activations of a panel fit the first-level cache.
+//! A panel has all its rows in order; one panel is plain CSR.
 
 use ndarray::{Array2, ArrayView2};
 

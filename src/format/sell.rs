@@ -1,17 +1,18 @@
 //! Sliced ELLPACK, for single samples and small batches of very sparse layers.
 //!
-//! The layout is SELL-C-σ's (Kreutzer et al., *A unified sparse matrix data format for efficient general sparse matrix-vector
-//! multiplication on modern processors with wide SIMD units*, 2014). Rows are taken a *chunk* at a time, as many as a vector has
-//! lanes, and each chunk has as many *slots* for each of its rows as the longest of them has entries. A slot is a value for each row
-//! and the column that it belongs to; its activations are gathered. A gather costs several times a step of a
-//! [lookup](super::LookupMatrix), but only for weights that are there: it wins where a lookup's windows are nearly empty, and takes
-//! the place of lookups without AVX2.
+//! The layout is SELL-C-σ's (Kreutzer et al., *A unified sparse matrix data format for efficient general sparse
+//! matrix-vector multiplication on modern processors with wide SIMD units*, 2014). Rows are taken a *chunk* at a time,
+//! as many as a vector has lanes, and each chunk has as many *slots* for each of its rows as the longest of them has
+//! entries. A slot is a value for each row and the column that it belongs to; its activations are gathered. A gather
+//! costs several times a step of a [lookup](super::LookupMatrix), but only for weights that are there: it wins where a
+//! lookup's windows are nearly empty, and takes the place of lookups without AVX2.
 //!
-//! Where rows differ in length they are sorted by it, as many as a thread takes together (the paper's σ: all of them, in a small
-//! matrix), so that those of a chunk are about as long; else they keep their order, and a chunk's outputs are written as one vector.
+//! Where rows differ in length they are sorted by it, as many as a thread takes together (the paper's σ: all of them,
+//! in a small matrix), so that those of a chunk are about as long; else they keep their order, and a chunk's outputs
+//! are written as one vector.
 //!
-//! A slot that holds nothing has weight 0 on the first column, and computes 0 × an activation, which is NaN where that is
-//! infinite or NaN. The kernel redoes from the plain CSR whatever does not come out finite.
+//! A slot that holds nothing has weight 0 on the first column, and computes 0 × an activation, which is NaN where that
+//! is infinite or NaN. The kernel redoes from the plain CSR whatever does not come out finite.
 
 use super::chunks::{RowChunks, check_lanes, entries, longest};
 use super::{CsrMatrix, csr_of_rows};
@@ -22,7 +23,8 @@ use crate::csr::Csr;
 /// Writing each output of a chunk by itself takes about as long as so many slots.
 const WRITING: usize = 2;
 
-/// A sparse matrix in chunks of rows of the same length: 6 bytes a slot, or 8 where a column number needs more than 16 bits.
+/// A sparse matrix in chunks of rows of the same length: 6 bytes a slot, or 8 where a column number needs more than 16
+/// bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SellMatrix {
     shape: (usize, usize),
@@ -79,8 +81,8 @@ impl SellMatrix {
         Ok(Self { shape: matrix.shape(), rows: chunks, starts, columns, values, filled })
     }
 
-    /// What a matrix would be, packed for vectors of `lanes` rows: its slots, empty ones with them, and the chunks whose outputs
-    /// are written one by one.
+    /// What a matrix would be, packed for vectors of `lanes` rows: its slots, empty ones with them, and the chunks
+    /// whose outputs are written one by one.
     pub(crate) fn work_of(matrix: &CsrMatrix, lanes: usize) -> (usize, usize) {
         let chunks = RowChunks::new(matrix, lanes, WRITING);
         (lanes * slots(matrix, &chunks).sum::<usize>(), chunks.scattered())

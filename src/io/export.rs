@@ -19,8 +19,8 @@ enum Form {
     Dense,
 }
 
-/// Writes a model to a safetensors file in tombola's [format](crate::io), its layers as `layers.0`, `layers.1` and so on. The
-/// file appears whole or not at all, as with [`Model::save`].
+/// Writes a model to a safetensors file in tombola's [format](crate::io), its layers as `layers.0`, `layers.1` and so
+/// on. The file appears whole or not at all, as with [`Model::save`].
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -39,15 +39,15 @@ impl Model {
     /// | `.npz` | the weights of a layer, for `scipy.sparse.load_npz` (feature `numpy`) |
     /// | `.npy` | the weights of a layer with their zeros, for `numpy.load` (feature `numpy`) |
     ///
-    /// A file of the latter three holds one layer, without bias and activation. Of a model with several layers `{}` in the path
-    /// makes a file each: it stands for the layer's name.
+    /// A file of the latter three holds one layer, without bias and activation. Of a model with several layers `{}` in
+    /// the path makes a file each: it stands for the layer's name.
     ///
-    /// Each file appears whole or not at all: it is written beside its place and moved there. Where a symbolic link stands, the
-    /// file that it leads to is written; and a file that was there leaves its permissions to the new one.
+    /// Each file appears whole or not at all: it is written beside its place and moved there. Where a symbolic link
+    /// stands, the file that it leads to is written; and a file that was there leaves its permissions to the new one.
     ///
     /// # Errors
-    /// When the extension is none of these, two layers have one name, several would be written to one file, zeros would take
-    /// [too much room](Self::check_weights), or a file cannot be written: a pipe or a device, say, is none.
+    /// When the extension is none of these, two layers have one name, several would be written to one file, zeros would
+    /// take [too much room](Self::check_weights), or a file cannot be written: a pipe or a device, say, is none.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.write(path.as_ref(), "Model::save", Form::Sparse)
     }
@@ -68,8 +68,9 @@ impl Model {
         self.write(path.as_ref(), "Model::save_dense", Form::Dense)
     }
 
-    /// Refuses a model of which a layer has very many weights for those that it keeps, where each would take so many bits: 16 KB of
-    /// them for each that is kept, and 64 MB for any, are not too many. In a file an empty matrix of any size takes a few bytes.
+    /// Refuses a model of which a layer has very many weights for those that it keeps, where each would take so many
+    /// bits: 16 KB of them for each that is kept, and 64 MB for any, are not too many. In a file an empty matrix of any
+    /// size takes a few bytes.
     ///
     /// # Errors
     /// When there is such a layer.

@@ -8,8 +8,8 @@ use tempfile::{NamedTempFile, TempPath};
 
 use crate::{Error, ErrorKind, Result};
 
-/// Writes a file beside its place, and moves it there. Where a link stands, that is the place that it leads to; and a file that
-/// is there leaves its permissions behind.
+/// Writes a file beside its place, and moves it there. Where a link stands, that is the place that it leads to; and a
+/// file that is there leaves its permissions behind.
 pub(super) fn write(
     path: &Path,
     contents: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,

@@ -1,6 +1,6 @@
-//! The header of a safetensors file, held against the file before anything is made of it. The crate `safetensors` could read
-//! it, too, but it lets the last of two tensors of a name win, seldom says which tensor is at fault, and can take 25 bytes of
-//! memory for one of the header.
+//! The header of a safetensors file, held against the file before anything is made of it. The crate `safetensors` could
+//! read it, too, but it lets the last of two tensors of a name win, seldom says which tensor is at fault, and can take
+//! 25 bytes of memory for one of the header.
 
 use std::collections::HashMap;
 use std::fmt;

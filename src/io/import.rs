@@ -28,8 +28,8 @@ pub struct Model {
 
 /// Reads checkpoints: what file the masks are in, what to prune, and what the file leaves open.
 ///
-/// A weight is kept if the mask of its layer says so, which is a tensor beside it or in a file of masks (if there are two,
-/// both have to). Where there is no mask, what is not zero is kept.
+/// A weight is kept if the mask of its layer says so, which is a tensor beside it or in a file of masks (if there are
+/// two, both have to). Where there is no mask, what is not zero is kept.
 ///
 /// ```no_run
 /// use tombola::io::Import;
@@ -52,8 +52,8 @@ impl Import {
     }
 
     /// Takes masks from a file of them: tensors named like the weights, with or without `_mask`, of 0 and 1. Layers
-    /// that it does not name stay as they are. A file of one matrix without a name (`.npy`, `.mtx`, scipy's `.npz`) has its
-    /// name for one; a model of a single layer takes it whatever that is.
+    /// that it does not name stay as they are. A file of one matrix without a name (`.npy`, `.mtx`, scipy's `.npz`) has
+    /// its name for one; a model of a single layer takes it whatever that is.
     #[must_use]
     pub fn masks(mut self, file: impl Into<PathBuf>) -> Self {
         self.masks = Some(Origin::File(file.into()));
@@ -81,8 +81,8 @@ impl Import {
         self
     }
 
-    /// The activation of each layer. Without them it is what the file says; checkpoints of PyTorch say nothing, and then it is
-    /// ReLU between layers and nothing after the last.
+    /// The activation of each layer. Without them it is what the file says; checkpoints of PyTorch say nothing, and
+    /// then it is ReLU between layers and nothing after the last.
     #[must_use]
     pub fn activations(mut self, activations: impl IntoIterator<Item = Activation>) -> Self {
         self.activations = activations.into_iter().collect();
@@ -93,14 +93,14 @@ impl Import {
     /// their names (`fc2` before `fc10`), or, where shapes do not fit so, the only one in which they do.
     ///
     /// # Errors
-    /// When a file cannot be read or is broken, a tensor is none of a linear layer's, or shapes do not fit: the error names
-    /// the file and the tensor.
+    /// When a file cannot be read or is broken, a tensor is none of a linear layer's, or shapes do not fit: the error
+    /// names the file and the tensor.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Model> {
         self.read_from(Origin::File(path.as_ref().to_owned()))
     }
 
-    /// [`read`](Self::read) from the bytes of such a file. Errors call it by the name, which is that of a layer, too, where
-    /// that of a file would be.
+    /// [`read`](Self::read) from the bytes of such a file. Errors call it by the name, which is that of a layer, too,
+    /// where that of a file would be.
     ///
     /// ```no_run
     /// use tombola::io::Import;
@@ -325,8 +325,8 @@ fn bias(group: &Group<'_>) -> Result<Option<Array1<f32>>> {
     Ok(Some(values.into()))
 }
 
-/// A layer that compressed-tensors packed: the kept values row by row, and a bit for each weight, every row's from a byte on,
-/// the first in the lowest bit.
+/// A layer that compressed-tensors packed: the kept values row by row, and a bit for each weight, every row's from a
+/// byte on, the first in the lowest bit.
 fn bitmask(group: &Group<'_>, (out, inputs): (usize, usize)) -> Result<Csr> {
     let (values, bits) = (group.need(Part::Compressed)?, group.need(Part::Bitmask)?);
     let row_bytes = inputs.div_ceil(8);

@@ -59,8 +59,8 @@ const ENDINGS: [(&str, Part); 25] = [
     ("values", Part::Values),
 ];
 
-/// The layer that a tensor belongs to, and what it is there. If it can be several, as `weight.values` can, it is of one that is
-/// wanted.
+/// The layer that a tensor belongs to, and what it is there. If it can be several, as `weight.values` can, it is of one
+/// that is wanted.
 fn split<'a>(name: &'a str, wanted: &HashSet<&str>) -> Option<(&'a str, Part)> {
     let mut ways = ENDINGS.into_iter().filter_map(|(ending, part)| {
         let layer = name.strip_suffix(ending)?;
@@ -139,8 +139,8 @@ pub(super) fn join(layer: &str, ending: &str) -> String {
     if layer.is_empty() { ending.to_owned() } else { format!("{layer}.{ending}") }
 }
 
-/// The layers of a file, in the order in which they run. Those of `wanted`, if it names any: then other tensors may be what
-/// they like.
+/// The layers of a file, in the order in which they run. Those of `wanted`, if it names any: then other tensors may be
+/// what they like.
 pub(super) fn layers<'a>(
     operation: &'static str,
     tensors: &'a Tensors,
@@ -194,8 +194,8 @@ pub(super) fn layers<'a>(
     in_order(operation, layers)
 }
 
-/// Layers as they follow each other: in the order of their names if their shapes fit so, else in the only order in which
-/// the shapes fit.
+/// Layers as they follow each other: in the order of their names if their shapes fit so, else in the only order in
+/// which the shapes fit.
 fn in_order<'a>(operation: &'static str, layers: Vec<Group<'a>>) -> Result<Vec<Group<'a>>> {
     let shapes: Vec<_> = layers.iter().map(Group::shape).collect::<Result<_>>()?;
     let Some(gap) = shapes.windows(2).position(|pair| pair[0].0 != pair[1].1) else { return Ok(layers) };

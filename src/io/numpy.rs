@@ -17,8 +17,8 @@ use super::storage::Storage;
 use super::tensors::{Info, NPY_MAGIC, Tensors, fault, unreadable};
 use crate::{Error, ErrorKind, Result};
 
-/// Bytes that an archive may unpack to for each of its own, which is as many as deflate can pack into one (zlib, *Technical
-/// Details*), and those that any archive may.
+/// Bytes that an archive may unpack to for each of its own, which is as many as deflate can pack into one (zlib,
+/// *Technical Details*), and those that any archive may.
 const UNPACKED: (u64, u64) = (1032, 16 << 20);
 
 /// Bytes that tell where the header's text lies.
@@ -60,7 +60,8 @@ fn unpack(operation: &'static str, file: impl Read + Seek, len: usize, name: &st
         let expected = "an archive of files with different names";
         return Err(Error::new(ErrorKind::Format, operation, "file", expected, "two of one name"));
     }
-    // By what the archive says of the sizes there is memory for all at once, which then need not grow: growing takes a copy.
+    // By what the archive says of the sizes there is memory for all at once, which then need not grow: growing takes a
+    // copy.
     let most = UNPACKED.0.saturating_mul(len as u64).saturating_add(UNPACKED.1);
     let mut total = 0_u64;
     for index in 0..archive.len() {

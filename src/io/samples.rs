@@ -23,8 +23,8 @@ const HEADER: usize = 1 << 16;
 
 /// The samples of a `.npy` file, read in order.
 ///
-/// The first dimension is that of the samples, and all others are the features of one: images `[n, 28, 28]` have 784. Any
-/// dtype of integers or floats is converted to f32.
+/// The first dimension is that of the samples, and all others are the features of one: images `[n, 28, 28]` have 784.
+/// Any dtype of integers or floats is converted to f32.
 ///
 /// ```no_run
 /// use tombola::io::{SampleReader, load};
@@ -114,13 +114,13 @@ impl SampleReader {
         self.features
     }
 
-    /// Reads the next samples into the rows of `x` (`[batch, features]`), and returns how many those are: fewer than there
-    /// are rows only at the end. With the last sample the file has to end: what follows it would be samples of which the
-    /// header knows nothing.
+    /// Reads the next samples into the rows of `x` (`[batch, features]`), and returns how many those are: fewer than
+    /// there are rows only at the end. With the last sample the file has to end: what follows it would be samples of
+    /// which the header knows nothing.
     ///
     /// # Errors
-    /// When `x` has other columns, the file cannot be read, ends early or goes on after its samples, or a number does not fit
-    /// f32.
+    /// When `x` has other columns, the file cannot be read, ends early or goes on after its samples, or a number does
+    /// not fit f32.
     pub fn read(&mut self, mut x: ArrayViewMut2<'_, f32>) -> Result<usize> {
         if x.ncols() != self.features {
             return Err(Error::shape(READ, "x", format!("[batch, {}]", self.features), x.shape()));
@@ -208,8 +208,8 @@ impl SampleWriter {
         Ok(Self { name, sink, shape, done: 0 })
     }
 
-    /// The file beside its place in which the samples are until it is [finished](Self::finish): a program that ends before without
-    /// dropping this leaves it behind. A stream has none.
+    /// The file beside its place in which the samples are until it is [finished](Self::finish): a program that ends
+    /// before without dropping this leaves it behind. A stream has none.
     pub fn draft(&self) -> Option<&Path> {
         match self.sink.get_ref() {
             Sink::File(draft) => Some(draft.path()),
@@ -268,11 +268,12 @@ impl Write for Sink {
     }
 }
 
-/// Reads a pair of `.npy` files: samples `x` `[samples, features…]` and their classes `y` `[samples]`, whole numbers from 0.
+/// Reads a pair of `.npy` files: samples `x` `[samples, features…]` and their classes `y` `[samples]`, whole numbers
+/// from 0.
 ///
 /// # Errors
-/// When a file cannot be read or is broken, the counts differ, a number is not finite in f32, or a label is no whole number
-/// from 0 to 65,535: the error names the file.
+/// When a file cannot be read or is broken, the counts differ, a number is not finite in f32, or a label is no whole
+/// number from 0 to 65,535: the error names the file.
 #[cfg(feature = "search")]
 pub fn read_samples(x: impl AsRef<Path>, y: impl AsRef<Path>) -> Result<Dataset> {
     let operation = "io::read_samples";

@@ -1,5 +1,6 @@
-//! Sparse matrices as `scipy.sparse.save_npz` writes them: arrays `data`, `indices`, `indptr`, `shape` and the name of the
-//! `format`, CSR or CSC. Columns may be unsorted and come more than once; then their values are added, as scipy does.
+//! Sparse matrices as `scipy.sparse.save_npz` writes them: arrays `data`, `indices`, `indptr`, `shape` and the name of
+//! the `format`, CSR or CSC. Columns may be unsorted and come more than once; then their values are added, as scipy
+//! does.
 
 use std::io::{self, Seek, Write};
 

@@ -27,11 +27,11 @@ pub enum Source {
     Digits,
     /// [MNIST-1D](Dataset::mnist1d): 3,500 for training, 500 for validation, 1,000 for the test.
     Mnist1d,
-    /// A folder of MNIST, Fashion-MNIST, or another set in [their four files](Split::from_idx): pixels with the mean 0 and
-    /// the deviation 1 of all training pixels.
+    /// A folder of MNIST, Fashion-MNIST, or another set in [their four files](Split::from_idx): pixels with the mean 0
+    /// and the deviation 1 of all training pixels.
     Idx(PathBuf),
-    /// A pair of numpy's files, as `io::read_samples` takes them (feature `numpy`): a fifth for validation, a fifth for the
-    /// test, and all numbers with the mean 0 and the deviation 1 of all training numbers.
+    /// A pair of numpy's files, as `io::read_samples` takes them (feature `numpy`): a fifth for validation, a fifth for
+    /// the test, and all numbers with the mean 0 and the deviation 1 of all training numbers.
     Numpy {
         /// `[samples, …]`.
         x: PathBuf,

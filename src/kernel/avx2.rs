@@ -27,7 +27,8 @@ fn first_lanes(count: usize) -> __m256i {
     _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
 }
 
-/// Four floats in each half, by one load. The compiler would make a load of each shuffle of it, if it saw where it comes from.
+/// Four floats in each half, by one load. The compiler would make a load of each shuffle of it, if it saw where it
+/// comes from.
 ///
 /// # Safety
 /// The CPU has AVX2, and `place` has four floats.
@@ -59,7 +60,8 @@ unsafe fn loaded(mut vector: __m256) -> __m256 {
     vector
 }
 
-/// The same place, as it is: where several loads use one, the compiler would scale it by itself, and they do that for nothing.
+/// The same place, as it is: where several loads use one, the compiler would scale it by itself, and they do that for
+/// nothing.
 #[inline(always)]
 fn unscaled(mut place: usize) -> usize {
     // SAFETY: it changes nothing, which the compiler cannot see.

@@ -19,8 +19,8 @@ pub(super) unsafe fn run<T: Task>(task: T) {
     unsafe { task.run::<Lanes>() }
 }
 
-/// The four floats from `place` on, four times over. In assembly, since the compiler would make a load of each splat that
-/// is shuffled from the intrinsic's result.
+/// The four floats from `place` on, four times over. In assembly, since the compiler would make a load of each splat
+/// that is shuffled from the intrinsic's result.
 ///
 /// # Safety
 /// The CPU has AVX-512F, and `place` has four floats.
@@ -40,8 +40,8 @@ unsafe fn repeat_four(place: *const f32) -> __m512 {
     four
 }
 
-/// Some lanes of a vector, and a float in the others, where `mask` has ones. In assembly, since the compiler would put such a
-/// vector together by shuffles, which are scarcer than loads.
+/// Some lanes of a vector, and a float in the others, where `mask` has ones. In assembly, since the compiler would put
+/// such a vector together by shuffles, which are scarcer than loads.
 ///
 /// # Safety
 /// The CPU has AVX-512F, and `memory` has a float at `place`.
@@ -84,8 +84,8 @@ unsafe fn splat_half(memory: *const f32, place: usize) -> __m256 {
     lanes
 }
 
-/// The floats of `memory` that `columns[at..at + 8]` number: by splats, which are blended on any port. (Counted from ports for AMD's
-/// cores and Intel's up to Ice Lake, not measured there; later ones of Intel's take the instruction.)
+/// The floats of `memory` that `columns[at..at + 8]` number: by splats, which are blended on any port. (Counted from
+/// ports for AMD's cores and Intel's up to Ice Lake, not measured there; later ones of Intel's take the instruction.)
 ///
 /// # Safety
 /// The CPU has AVX-512F, the eight lie in `columns`, and each is below `memory.len()`.
@@ -259,8 +259,9 @@ impl Vector for Lanes {
         debug_assert!(memory.len() >= LANES * LANES);
         // SAFETY: the CPU has the instructions, and the caller promises that the vectors lie in `memory`.
         unsafe {
-            // Half of the floats are added to the other half, until lane n of quarter i has the sum of vector 4 * i + n:
-            // with shuffles inside of quarters, then between them. (No closures: they would be compiled for any CPU.)
+            // Half of the floats are added to the other half, until lane n of quarter i has the sum of vector 4 * i +
+            // n: with shuffles inside of quarters, then between them. (No closures: they would be compiled for any
+            // CPU.)
             let mut quads = [_mm512_setzero_ps(); 4];
             for (i, quad) in quads.iter_mut().enumerate() {
                 let a = Self::load(memory, 4 * i * LANES).0;

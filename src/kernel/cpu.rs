@@ -48,7 +48,8 @@ pub(super) fn is_golden_cove() -> bool {
     false
 }
 
-/// Bytes of a core's first-level cache of data: what the CPU says, if that can be, or else 32 KB, than which few have less.
+/// Bytes of a core's first-level cache of data: what the CPU says, if that can be, or else 32 KB, than which few have
+/// less.
 pub(crate) fn first_level_cache() -> usize {
     cpu().first_level.filter(|bytes| (16 << 10..=128 << 10).contains(bytes)).unwrap_or(32 << 10)
 }

@@ -30,13 +30,13 @@ pub(crate) struct Descend<'a> {
     pub(crate) second: &'a mut [f32],
     /// One a value.
     pub(crate) gradient: &'a [f32],
-    /// If some of the values are pruned, the mask in which they are the rows from this one on: pruned values become 0.0,
-    /// whatever their gradient.
+    /// If some of the values are pruned, the mask in which they are the rows from this one on: pruned values become
+    /// 0.0, whatever their gradient.
     pub(crate) mask: Option<(&'a Mask, usize)>,
 }
 
-/// Below this a moment is 0: it would move a weight by nothing that can be seen, and on its way down, once the gradients
-/// stay away, come by the subnormal numbers, where each operation takes a hundred times as long.
+/// Below this a moment is 0: it would move a weight by nothing that can be seen, and on its way down, once the
+/// gradients stay away, come by the subnormal numbers, where each operation takes a hundred times as long.
 const NOTHING: f32 = 1e-30;
 
 impl Task for Descend<'_> {
@@ -61,7 +61,8 @@ impl Task for Descend<'_> {
     }
 }
 
-/// A step of some values. The lowest bit of `kept(at)` says whether that one is kept, the bits above speak of the ones after it.
+/// A step of some values. The lowest bit of `kept(at)` says whether that one is kept, the bits above speak of the ones
+/// after it.
 ///
 /// # Safety
 /// The CPU has the instruction set of `V`, and the slices have the same length.

@@ -140,8 +140,8 @@ impl Isa {
         }
     }
 
-    /// Vectors of the widest tile of a batch, which is its first. All of its tiles are about the same: six vectors as 3 + 3 take up to
-    /// 5% less than as 4 + 2 (on a Granite Rapids), and one by itself takes more than its share.
+    /// Vectors of the widest tile of a batch, which is its first. All of its tiles are about the same: six vectors take
+    /// up to 5% less as 3 + 3 than as 4 + 2 (on a Granite Rapids), and one by itself takes more than its share.
     pub(crate) fn widest_tile(self, batch: usize) -> usize {
         let vectors = batch.div_ceil(self.lanes()).max(1);
         vectors.div_ceil(vectors.div_ceil(self.tile_vectors()))
@@ -163,27 +163,27 @@ impl Isa {
 
     /// Whether weights are splat faster by a load each than four by one load and shuffles.
     ///
-    /// With AVX-512 all shuffles share one of the two ports that multiply, on Intel. Where there is a third port for short loads,
-    /// panels take 8 to 20% less time by loads with one vector of samples, and 2% less with four. AMD's cores shuffle on two
-    /// ports, and load on two.
+    /// With AVX-512 all shuffles share one of the two ports that multiply, on Intel. Where there is a third port for
+    /// short loads, panels take 8 to 20% less time by loads with one vector of samples, and 2% less with four. AMD's
+    /// cores shuffle on two ports, and load on two.
     pub(crate) fn splats_by_loads(self) -> bool {
         self.is_golden_cove_avx512()
     }
 
-    /// Whether panels of so many weights are asked for ahead of their use: where they come from far away at every pass. For fewer asking
-    /// takes longer than waiting. (On a Granite Rapids a quarter longer for 16 samples with 18 MB of values; with 34 MB it is waiting that
-    /// takes 40% longer.)
+    /// Whether panels of so many weights are asked for ahead of their use: where they come from far away at every pass.
+    /// For fewer asking takes longer than waiting. (On a Granite Rapids a quarter longer for 16 samples with 18 MB of
+    /// values; with 34 MB it is waiting that takes 40% longer.)
     pub(crate) fn asks_ahead(self, weights: usize) -> bool {
         weights >= if self.is_golden_cove_avx512() { 5_000_000 } else { 5 << 19 }
     }
 
-    /// Whether panels have two sums for each row, which take turns, where a batch is one vector: four rows make no more than four
-    /// chains of multiply-adds, which wait for each other.
+    /// Whether panels have two sums for each row, which take turns, where a batch is one vector: four rows make no more
+    /// than four chains of multiply-adds, which wait for each other.
     ///
-    /// With AVX2 on AMD's Zen 3 batches of up to 8 take 10 to 20% less time so, with AVX-512 on a Granite Rapids those of 8 and 16 up to
-    /// 10% from 90% sparsity on. On a Zen 5 four weights of 16 samples took 4.3 cycles with a single sum, and a chain takes 4, where
-    /// their loads need no more than 3: there it is counted, not measured. Elsewhere shuffles take as long as the chains, or there
-    /// are not the registers.
+    /// With AVX2 on AMD's Zen 3 batches of up to 8 take 10 to 20% less time so, with AVX-512 on a Granite Rapids those
+    /// of 8 and 16 up to 10% from 90% sparsity on. On a Zen 5 four weights of 16 samples took 4.3 cycles with a single
+    /// sum, and a chain takes 4, where their loads need no more than 3: there it is counted, not measured. Elsewhere
+    /// shuffles take as long as the chains, or there are not the registers.
     pub(crate) fn sums_twice(self) -> bool {
         match self.0 {
             Set::Portable => false,
@@ -194,9 +194,10 @@ impl Isa {
         }
     }
 
-    /// Whether a gather takes less by the CPU's instruction than lane by lane: layers in sliced ELLPACK take 11% less with AVX-512 and
-    /// 18% less with AVX2 on a Granite Rapids. AMD's instruction takes twice as long as loads do on a Zen 3, and, counted from its operations,
-    /// one and a half times as long on a Zen 5; Intel's cores up to Ice Lake have had to slow theirs down. (The small cores beside large ones were not measured.)
+    /// Whether a gather takes less by the CPU's instruction than lane by lane: layers in sliced ELLPACK take 11% less
+    /// with AVX-512 and 18% less with AVX2 on a Granite Rapids. AMD's instruction takes twice as long as loads do on a
+    /// Zen 3, and, counted from its operations, one and a half times as long on a Zen 5; Intel's cores up to Ice Lake
+    /// have had to slow theirs down. (The small cores beside large ones were not measured.)
     pub(crate) fn gathers_at_once(self) -> bool {
         self != Self::portable() && is_golden_cove()
     }

@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::slice;
 
-/// Some rows of `[samples, stride]`, of each sample. (An array view, too, could be split by its columns, but takes as long to make as a
-/// tenth of a small layer.)
+/// Some rows of `[samples, stride]`, of each sample. (An array view, too, could be split by its columns, but takes as
+/// long to make as a tenth of a small layer.)
 pub(crate) struct Outputs<'a> {
     /// The first of the rows, of the first sample.
     first: *mut f32,

@@ -5,7 +5,8 @@ use super::vector::{MAX_LANES, load, store};
 use super::{Task, Vector};
 use crate::format::Pattern;
 
-/// The product of a tile of samples. Activations and their gradients are feature-major: `samples` floats for each feature.
+/// The product of a tile of samples. Activations and their gradients are feature-major: `samples` floats for each
+/// feature.
 pub(crate) struct Sddmm<'a> {
     /// Not a transposed one.
     pub(crate) pattern: &'a Pattern,
@@ -46,9 +47,9 @@ impl Sddmm<'_> {
         let mut sums = Sums::new(gradient, add);
         let rows_of_panels = (0..rows).cycle();
         for (segment, row) in (0..pointers.len() - 1).zip(rows_of_panels) {
-            // SAFETY: for the whole body: `Pattern` keeps a row's places between ascending pointers and its columns below
-            // `in`, so the vectors of a row or a column lie in `delta` or `x`, which hold `N` vectors for each. A place is
-            // pushed once, in order.
+            // SAFETY: for the whole body: `Pattern` keeps a row's places between ascending pointers and its columns
+            // below `in`, so the vectors of a row or a column lie in `delta` or `x`, which hold `N` vectors for each. A
+            // place is pushed once, in order.
             unsafe {
                 let start = V::read(pointers, segment) as usize;
                 let end = V::read(pointers, segment + 1) as usize;
@@ -108,7 +109,8 @@ impl Task for RowSums<'_> {
     }
 }
 
-/// Vectors that wait until there is one for each lane of another: all of their sums then come from the same few shuffles.
+/// Vectors that wait until there is one for each lane of another: all of their sums then come from the same few
+/// shuffles.
 struct Sums<'a> {
     waiting: Lines,
     sums: &'a mut [f32],
@@ -128,7 +130,8 @@ impl<'a> Sums<'a> {
     /// Takes the vector whose sum is `sums[index]`.
     ///
     /// # Safety
-    /// The CPU has the instruction set of `V`, the one before had the index before, or this is 0; and `index < sums.len()`.
+    /// The CPU has the instruction set of `V`, the one before had the index before, or this is 0; and
+    /// `index < sums.len()`.
     #[inline(always)]
     unsafe fn push<V: Vector>(&mut self, index: usize, vector: V) {
         let lane = index % V::LANES;

@@ -84,8 +84,8 @@ impl SpmmPanel<'_> {
             let mut entries = Entries { matrix, at: panel.at, entry: panel.entry };
             for group in &matrix.groups()[panel.groups.clone()] {
                 // SAFETY: for the whole body: `PanelMatrix` keeps rows below those of the band and a panel's columns
-                // below its width, so the vectors of a row or a column lie in `y` or `x`, which hold `N` vectors for each; and the
-                // counts of a panel's groups add up to the columns and entries that it has.
+                // below its width, so the vectors of a row or a column lie in `y` or `x`, which hold `N` vectors for
+                // each; and the counts of a panel's groups add up to the columns and entries that it has.
                 unsafe {
                     let rows = group.rows.map(usize::from);
                     if ask_ahead {
@@ -171,8 +171,8 @@ struct Entries<'a> {
 }
 
 /// # Safety
-/// For all methods: the CPU has the instruction set of `V`, there are so many entries left, and `x` has `N` vectors for each of
-/// their columns.
+/// For all methods: the CPU has the instruction set of `V`, there are so many entries left, and `x` has `N` vectors for
+/// each of their columns.
 impl Entries<'_> {
     /// Asks for so many entries, ahead of their use.
     #[inline(always)]

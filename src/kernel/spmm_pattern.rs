@@ -5,8 +5,8 @@ use super::{Task, Vector};
 use crate::Activation;
 use crate::format::Pattern;
 
-/// A product with the weights at the places of a pattern, or, with a transposed pattern, with their transpose. Activations
-/// are feature-major: `samples` floats for each feature.
+/// A product with the weights at the places of a pattern, or, with a transposed pattern, with their transpose.
+/// Activations are feature-major: `samples` floats for each feature.
 pub(crate) struct SpmmPattern<'a> {
     pub(crate) pattern: &'a Pattern,
     /// One a place.
@@ -23,7 +23,8 @@ pub(crate) struct SpmmPattern<'a> {
     pub(crate) y: &'a mut [f32],
 }
 
-/// Sums of a row that run side by side, each of as many vectors as the tile has: they hide the latency of a multiply-add.
+/// Sums of a row that run side by side, each of as many vectors as the tile has: they hide the latency of a
+/// multiply-add.
 const SUMS: usize = 2;
 
 impl Task for SpmmPattern<'_> {
@@ -66,8 +67,8 @@ impl SpmmPattern<'_> {
         for (segment, row) in (0..segments).zip(rows_of_panels) {
             let (first, last) = (segment < rows, segment + rows >= segments);
             // SAFETY: for the whole body: `Pattern` keeps a row's places between ascending pointers, its columns below
-            // `in` and its order below the count of values, so the vectors of a row or a column lie in `y` or `x`, which
-            // hold `N` vectors for each.
+            // `in` and its order below the count of values, so the vectors of a row or a column lie in `y` or `x`,
+            // which hold `N` vectors for each.
             unsafe {
                 let (mut at, end) =
                     (V::read(pointers, segment) as usize, V::read(pointers, segment + 1) as usize);

@@ -1,4 +1,5 @@
-//! `Y = activation(W·X + bias)` for a few samples: what the kernels of all formats for rows are given, and how their sums end.
+//! `Y = activation(W·X + bias)` for a few samples: what the kernels of all formats for rows are given, and how their
+//! sums end.
 
 use std::ops::Range;
 
@@ -8,8 +9,8 @@ use super::{Outputs, SpmvCsr, Vector};
 use crate::Activation;
 use crate::format::{CsrMatrix, RowChunks, Rows};
 
-/// One layer on one to four samples, which share what a packed matrix says of its columns: a [task](super::Task) for each of the formats
-/// that `M` can be.
+/// One layer on one to four samples, which share what a packed matrix says of its columns: a [task](super::Task) for
+/// each of the formats that `M` can be.
 pub(crate) struct Spmv<'a, M> {
     pub(crate) matrix: &'a M,
     pub(crate) layer: RowLayer<'a>,
@@ -28,7 +29,8 @@ pub(crate) struct RowLayer<'a> {
     pub(crate) x_stride: usize,
     /// Whole [shares](CsrMatrix::shares) of rows.
     pub(crate) y: Outputs<'a>,
-    /// Whether sliced ELLPACK, the only one to gather activations, does so by the CPU's instruction, rather than lane by lane.
+    /// Whether sliced ELLPACK, the only one to gather activations, does so by the CPU's instruction, rather than lane
+    /// by lane.
     pub(crate) gather_at_once: bool,
 }
 
@@ -66,12 +68,13 @@ impl RowLayer<'_> {
         start / height..end.div_ceil(height)
     }
 
-    /// Adds the bias to a sample's sums of some rows, applies the activation, and writes them where they belong. A sum that is not
-    /// finite is done again from the CSR.
+    /// Adds the bias to a sample's sums of some rows, applies the activation, and writes them where they belong. A sum
+    /// that is not finite is done again from the CSR.
     ///
     /// # Safety
-    /// The CPU has the instruction set of `V`; what [`check`](Self::check) asserts holds, and [`check_chunks`](Self::check_chunks), if the
-    /// rows are a chunk's; and there are such a sample and the rows that are named, among those that are asked for.
+    /// The CPU has the instruction set of `V`; what [`check`](Self::check) asserts holds, and
+    /// [`check_chunks`](Self::check_chunks), if the rows are a chunk's; and there are such a sample and the rows that
+    /// are named, among those that are asked for.
     #[inline(always)]
     pub(super) unsafe fn finish<V: Vector>(&mut self, sample: usize, rows: Rows<'_>, sums: V) {
         let (exact, bias, activation, first) = (self.exact, self.bias, self.activation, self.y.start());
@@ -79,8 +82,8 @@ impl RowLayer<'_> {
             Rows::From(row) => row + V::LANES <= bias.len(),
             Rows::Of(rows) => rows[V::LANES - 1] != u32::MAX,
         };
-        // SAFETY: the caller's promises; the rows of a complete vector, neighbours or not, all lie in `bias`, and, as chunks keep to
-        // shares, in `y`.
+        // SAFETY: the caller's promises; the rows of a complete vector, neighbours or not, all lie in `bias`, and, as
+        // chunks keep to shares, in `y`.
         unsafe {
             let x = self.x.get_unchecked(sample * self.x_stride..);
             let y = self.y.sample_unchecked(sample);

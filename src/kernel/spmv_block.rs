@@ -13,9 +13,8 @@ impl Task for Spmv<'_, BlockMatrix> {
         let (rows, columns) = self.matrix.shape();
         assert_eq!(self.matrix.lanes(), V::LANES, "packed for other registers");
         self.layer.check((rows, columns), columns);
-        // Chains of sums enough to hide the latency of a multiply-add.
-        // SAFETY: the caller promises the instruction set; the slices have just been measured, and the matrix is packed for
-        // the registers of `V`.
+        // Chains of sums enough to hide the latency of a multiply-add. SAFETY: the caller promises the instruction set;
+        // the slices have just been measured, and the matrix is packed for the registers of `V`.
         unsafe {
             match self.layer.y.samples() {
                 1 => self.vectors::<V, 1, 4>(),
@@ -134,11 +133,12 @@ impl Spmv<'_, BlockMatrix> {
     }
 }
 
-/// Adds the weights of `P` blocks from this one on, or those of one in `C` vectors, times their activations to the sums.
+/// Adds the weights of `P` blocks from this one on, or those of one in `C` vectors, times their activations to the
+/// sums.
 ///
 /// # Safety
-/// The CPU has the instruction set of `V`; the matrix has those blocks, in so many vectors, and each sample of `x`, which are
-/// `x_stride` apart, has the features of their columns.
+/// The CPU has the instruction set of `V`; the matrix has those blocks, in so many vectors, and each sample of `x`,
+/// which are `x_stride` apart, has the features of their columns.
 #[inline(always)]
 unsafe fn multiply<V: Vector, const B: usize, const C: usize, const P: usize>(
     (columns, values): (&[u32], &[f32]),

@@ -7,8 +7,8 @@ use crate::format::{LookupMatrix, Window};
 /// Sums of a single sample that run side by side, to hide the latency of a multiply-add.
 const SUMS: usize = 4;
 
-/// How many words before it needs them a chunk asks for them and their values: each is read once, so a large matrix comes from
-/// the third level of the cache or from memory at every pass.
+/// How many words before it needs them a chunk asks for them and their values: each is read once, so a large matrix
+/// comes from the third level of the cache or from memory at every pass.
 const AHEAD: usize = 10;
 
 /// Bytes of values from which on that helps, where a step is a single slot: below, it takes longer than waiting.
@@ -74,9 +74,9 @@ impl Spmv<'_, LookupMatrix> {
         for (chunk, rows) in
             self.matrix.chunks()[chunks.clone()].iter().zip(self.matrix.rows().vectors(chunks))
         {
-            // SAFETY: `LookupMatrix` has, for each vector of words of the chunk, so many steps, and for each of these `N` vectors
-            // of values; each sample of `x` is readable to whole windows, and no window begins later. A chunk has a row,
-            // or the mark of none, for each lane.
+            // SAFETY: `LookupMatrix` has, for each vector of words of the chunk, so many steps, and for each of these
+            // `N` vectors of values; each sample of `x` is readable to whole windows, and no window begins later. A
+            // chunk has a row, or the mark of none, for each lane.
             unsafe {
                 let mut sums = [[V::splat(0.0); B]; A];
                 for word in chunk.clone() {
@@ -175,7 +175,8 @@ mod tests {
     use crate::kernel::{Outputs, RowLayer};
     use crate::{Activation, Isa, Mask};
 
-    /// A plan takes the window that it expects to be fastest, so that no test through the public interface sees all of them.
+    /// A plan takes the window that it expects to be fastest, so that no test through the public interface sees all of
+    /// them.
     #[test]
     fn every_window_gives_the_product() {
         for (rows, columns, sparsity) in [(1, 1, 0.0), (37, 90, 0.0), (67, 211, 0.8), (40, 300, 0.97)] {

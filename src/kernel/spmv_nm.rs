@@ -14,8 +14,8 @@ impl Task for Spmv<'_, NmMatrix> {
         let m = self.matrix.pattern().m;
         assert_eq!(self.matrix.lanes(), V::LANES, "packed for other registers");
         self.layer.check((rows, columns), columns.next_multiple_of(m));
-        // SAFETY: the caller promises the instruction set; the slices have just been measured, and the matrix is packed for
-        // the registers of `V`.
+        // SAFETY: the caller promises the instruction set; the slices have just been measured, and the matrix is packed
+        // for the registers of `V`.
         unsafe {
             match self.layer.y.samples() {
                 1 => self.blocks::<V, 1>(),
@@ -78,8 +78,8 @@ impl Spmv<'_, NmMatrix> {
     /// `C` vectors of rows after the first `skip` of a block of `together`, which begins with the vector `first`.
     ///
     /// # Safety
-    /// As [`blocks`](Self::blocks), there are such a block and so many of its vectors, and groups are of at most `T` vectors of
-    /// columns.
+    /// As [`blocks`](Self::blocks), there are such a block and so many of its vectors, and groups are of at most `T`
+    /// vectors of columns.
     #[inline(always)]
     unsafe fn vectors<V: Vector, const B: usize, const C: usize, const T: usize>(
         &mut self,
@@ -92,8 +92,9 @@ impl Spmv<'_, NmMatrix> {
         let (words, values) = (matrix.words(), matrix.values());
         let mut word = (first * matrix.words_of_row() + skip) * V::LANES;
         let mut value = (first * matrix.slots_of_row() + skip) * V::LANES;
-        // SAFETY: for the whole body: `NmMatrix` has, for each vector of the block, a vector of values for each of `n` slots of
-        // each group, and a vector of words for each `per_word` of those; each sample of `x` is readable to whole groups.
+        // SAFETY: for the whole body: `NmMatrix` has, for each vector of the block, a vector of values for each of `n`
+        // slots of each group, and a vector of words for each `per_word` of those; each sample of `x` is readable to
+        // whole groups.
         unsafe {
             let mut sums = [[V::splat(0.0); C]; B];
             let (mut positions, mut left) = ([V::load_index(words, word); C], 0);

@@ -5,8 +5,9 @@ use super::vector::Column;
 use super::{Task, Vector};
 use crate::format::{Columns, SellMatrix};
 
-/// How many slots before it needs them the matrix is asked for, and the bytes of values from which on: what does not stay in the second
-/// level takes 7 to 18% less so on Intel's cores since Golden Cove, and as long as without on AMD's Zen 3.
+/// How many slots before it needs them the matrix is asked for, and the bytes of values from which on: what does not
+/// stay in the second level takes 7 to 18% less so on Intel's cores since Golden Cove, and as long as without on AMD's
+/// Zen 3.
 const AHEAD: usize = 32;
 const FAR: usize = 1 << 20;
 
@@ -17,8 +18,8 @@ impl Task for Spmv<'_, SellMatrix> {
         assert_eq!(self.matrix.lanes(), V::LANES, "packed for other registers");
         self.layer.check((rows, columns), columns);
         self.layer.check_chunks(self.matrix.rows());
-        // SAFETY: the caller promises the instruction set; the slices have just been measured, and the matrix is packed for
-        // the registers of `V`.
+        // SAFETY: the caller promises the instruction set; the slices have just been measured, and the matrix is packed
+        // for the registers of `V`.
         unsafe {
             // The instruction takes a column for a number with a sign.
             match (self.matrix.columns(), self.layer.gather_at_once && columns <= 1 << 31) {
@@ -35,7 +36,8 @@ impl Spmv<'_, SellMatrix> {
     /// All chunks, for as many samples as there are.
     ///
     /// # Safety
-    /// The CPU has the instruction set of `V`, `columns` are the matrix's, at once below 2³¹, and what `run` asserts holds.
+    /// The CPU has the instruction set of `V`, `columns` are the matrix's, at once below 2³¹, and what `run` asserts
+    /// holds.
     #[inline(always)]
     unsafe fn samples<V: Vector, C: Column, const AT_ONCE: bool>(&mut self, columns: &[C]) {
         // SAFETY: the caller's promises.
@@ -61,8 +63,8 @@ impl Spmv<'_, SellMatrix> {
         let chunks = self.layer.vectors(V::LANES);
         let starts = &self.matrix.starts()[chunks.start..=chunks.end];
         for (slots, rows) in starts.windows(2).zip(self.matrix.rows().vectors(chunks)) {
-            // SAFETY: for the whole body: `SellMatrix` has for each slot a vector of columns below `in` and a vector of values,
-            // and for each chunk its rows; each sample of `x` has `in` features.
+            // SAFETY: for the whole body: `SellMatrix` has for each slot a vector of columns below `in` and a vector of
+            // values, and for each chunk its rows; each sample of `x` has `in` features.
             unsafe {
                 let mut sums = [V::splat(0.0); B];
                 for slot in slots[0] as usize..slots[1] as usize {

@@ -1,4 +1,5 @@
-//! Between the caller's `[batch, features]`, row-major or feature-major, and tiles: `[features, samples]`; or rows, which are copies.
+//! Between the caller's `[batch, features]`, row-major or feature-major, and tiles: `[features, samples]`; or rows,
+//! which are copies.
 
 use std::ops::Range;
 use std::slice;
@@ -42,8 +43,8 @@ impl Task for RowsToTile<'_> {
             for column in blocks::<V>(&rows[0][features.clone()]) {
                 // The last block reaches back over its neighbour.
                 let column = column.min(last);
-                // SAFETY: the caller promises the instruction set; the rows have these features, a vector from the column on, and the
-                // tile has `width` floats, whole vectors, for each.
+                // SAFETY: the caller promises the instruction set; the rows have these features, a vector from the
+                // column on, and the tile has `width` floats, whole vectors, for each.
                 unsafe {
                     V::transpose(&rows, features.start + column, |index, lanes| {
                         let lanes = if present < V::LANES { lanes.keep(kept) } else { lanes };
@@ -55,8 +56,8 @@ impl Task for RowsToTile<'_> {
     }
 }
 
-/// Where the blocks of a row begin, as long as a vector each but for the last: after the first at multiples of a vector in memory,
-/// since what crosses a cache line takes twice as long.
+/// Where the blocks of a row begin, as long as a vector each but for the last: after the first at multiples of a vector
+/// in memory, since what crosses a cache line takes twice as long.
 fn blocks<V: Vector>(row: &[f32]) -> impl Iterator<Item = usize> + use<V> {
     let aligned = row.as_ptr().align_offset(size_of::<f32>() * V::LANES) % V::LANES;
     (0..aligned).step_by(V::LANES).chain((aligned..row.len()).step_by(V::LANES))
@@ -105,8 +106,8 @@ impl Task for TileToRows<'_> {
                 *columns = lanes;
             }
             for sample in (0..samples).step_by(V::LANES) {
-                // SAFETY: the caller promises the instruction set; the tile has `width` floats for each feature, whole vectors, and the
-                // rows have so many features.
+                // SAFETY: the caller promises the instruction set; the tile has `width` floats for each feature, whole
+                // vectors, and the rows have so many features.
                 unsafe {
                     V::transpose(&block, sample, |index, lanes| {
                         if sample + index < samples {
@@ -119,8 +120,8 @@ impl Task for TileToRows<'_> {
     }
 }
 
-/// `to[..] = from[..to.len()]` by the first `N` and the last `N`, which meet or overlap: a store of some lanes of a vector takes ten
-/// cycles on AMD's Zen 3, and the standard library's copying as long to find out how to go about it.
+/// `to[..] = from[..to.len()]` by the first `N` and the last `N`, which meet or overlap: a store of some lanes of a
+/// vector takes ten cycles on AMD's Zen 3, and the standard library's copying as long to find out how to go about it.
 #[inline(always)]
 fn copy_ends<const N: usize>(from: &[f32], to: &mut [f32]) {
     let last = to.len() - N;
@@ -128,8 +129,8 @@ fn copy_ends<const N: usize>(from: &[f32], to: &mut [f32]) {
     to[last..].copy_from_slice(&from[last..][..N]);
 }
 
-/// `to = from`. The standard library's copying makes one instruction of some kilobytes and more, for which AMD's Zen 3 takes twenty times
-/// as long where the place in its page is up to 28 bytes after that of the source.
+/// `to = from`. The standard library's copying makes one instruction of some kilobytes and more, for which AMD's Zen 3
+/// takes twenty times as long where the place in its page is up to 28 bytes after that of the source.
 pub(crate) struct CopySlice<'a> {
     pub(crate) from: &'a [f32],
     /// As long.
@@ -150,12 +151,12 @@ impl Task for CopySlice<'_> {
     }
 }
 
-/// How many features before a tile needs them it asks for their samples: those of a large batch lie a page or more apart, where no
-/// hardware looks ahead.
+/// How many features before a tile needs them it asks for their samples: those of a large batch lie a page or more
+/// apart, where no hardware looks ahead.
 const AHEAD: isize = 6;
 
-/// `tile[feature - first, sample] = x[sample, feature]`, where the samples of a feature follow each other. (The standard library's
-/// copying spends as long on finding out how to go about such a short one.)
+/// `tile[feature - first, sample] = x[sample, feature]`, where the samples of a feature follow each other. (The
+/// standard library's copying spends as long on finding out how to go about such a short one.)
 pub(crate) struct FeaturesToTile<'a> {
     /// `[samples, features]`, with a stride of 1 between samples.
     pub(crate) x: ArrayView2<'a, f32>,

@@ -4,8 +4,9 @@ pub(super) use crate::format::MAX_LANES;
 
 /// A register of f32 lanes.
 ///
-/// An implementation must not hand intrinsics to others in closures (`map`, `from_fn`): those do not have the instructions of the
-/// function they stand in, and where the compiler does not inline them in time, each intrinsic becomes a call.
+/// An implementation must not hand intrinsics to others in closures (`map`, `from_fn`): those do not have the
+/// instructions of the function they stand in, and where the compiler does not inline them in time, each intrinsic
+/// becomes a call.
 ///
 /// The portable implementation checks every access to memory; the others do not. So the portable kernels are sound
 /// whatever a matrix holds, and the others by the invariants that its constructor checked.
@@ -13,12 +14,12 @@ pub(crate) trait Vector: Copy {
     /// Lanes of a register.
     const LANES: usize;
 
-    /// Whether plain CSR had better multiply a vector of a row's weights by a [gather](Self::gather), and add up the lanes at the end, than
-    /// one weight at a time. Measured with AVX2 only.
+    /// Whether plain CSR had better multiply a vector of a row's weights by a [gather](Self::gather), and add up the
+    /// lanes at the end, than one weight at a time. Measured with AVX2 only.
     const GATHERS: bool;
 
-    /// How many steps of four weights panels take in one turn of their loop. Measured with AVX2 only: a turn of four takes 24 samples
-    /// 2 to 8% less time.
+    /// How many steps of four weights panels take in one turn of their loop. Measured with AVX2 only: a turn of four
+    /// takes 24 samples 2 to 8% less time.
     const PANEL_STEPS: usize;
 
     /// `value` in every lane.
@@ -33,13 +34,15 @@ pub(crate) trait Vector: Copy {
     /// Each place is below `memory.len()`.
     unsafe fn splat_parts<const P: usize>(memory: &[f32], places: [usize; P]) -> Self;
 
-    /// Of some vectors, 1 or 2 or 4, in as many parts of four or more neighbouring lanes, the sum of each one's parts, in turn.
+    /// Of some vectors, 1 or 2 or 4, in as many parts of four or more neighbouring lanes, the sum of each one's parts,
+    /// in turn.
     ///
     /// # Safety
     /// See [`splat`](Self::splat).
     unsafe fn fold<const P: usize>(vectors: [Self; P]) -> Self;
 
-    /// A splat of each of `memory[at..at + 4]`, by one load: where loads are what a kernel waits for, shuffles are free.
+    /// A splat of each of `memory[at..at + 4]`, by one load: where loads are what a kernel waits for, shuffles are
+    /// free.
     ///
     /// # Safety
     /// `at + 4 <= memory.len()`.
@@ -51,8 +54,8 @@ pub(crate) trait Vector: Copy {
     /// `at + LANES <= memory.len()`.
     unsafe fn load(memory: &[f32], at: usize) -> Self;
 
-    /// The same memory, from which the compiler loads again what it has in registers already: where these are few, it would
-    /// put sums away to keep it.
+    /// The same memory, from which the compiler loads again what it has in registers already: where these are few, it
+    /// would put sums away to keep it.
     ///
     /// # Safety
     /// See [`splat`](Self::splat).
@@ -184,15 +187,15 @@ pub(crate) trait Vector: Copy {
     /// See [`splat`](Self::splat).
     unsafe fn shift(index: Self::Index, bits: u32) -> Self::Index;
 
-    /// In each lane, the float of `memory` that its one of `columns[at..at + LANES]` numbers: by one instruction, if there is one and
-    /// it is to be `AT_ONCE`, or lane by lane.
+    /// In each lane, the float of `memory` that its one of `columns[at..at + LANES]` numbers: by one instruction, if
+    /// there is one and it is to be `AT_ONCE`, or lane by lane.
     ///
     /// # Safety
     /// `at + LANES <= columns.len()`, and each of those is below `memory.len()`, and at once below 2³¹.
     unsafe fn gather<C: Column, const AT_ONCE: bool>(memory: &[f32], columns: &[C], at: usize) -> Self;
 
-    /// `memory[at..at + count]`, again and again, where `count` is a power of two from 4 on; of more than a vector, the first of
-    /// them.
+    /// `memory[at..at + count]`, again and again, where `count` is a power of two from 4 on; of more than a vector, the
+    /// first of them.
     ///
     /// # Safety
     /// `at + count.min(LANES) <= memory.len()`.
@@ -210,7 +213,8 @@ pub(crate) trait Vector: Copy {
     /// See [`splat`](Self::splat).
     unsafe fn all_finite(self) -> bool;
 
-    /// Transposes a square of `LANES` floats a side: of `rows`, the first `LANES`, from `at` on. `put` takes each column.
+    /// Transposes a square of `LANES` floats a side: of `rows`, the first `LANES`, from `at` on. `put` takes each
+    /// column.
     ///
     /// # Safety
     /// Those rows have `at + LANES` floats.

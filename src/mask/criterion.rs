@@ -35,8 +35,8 @@ pub enum Criterion {
     GlobalBlocks(Block, f64),
     /// Each row keeps as many weights, its largest: [`Mask::fan_in`].
     FanIn(f64),
-    /// Each layer but the last keeps its outputs of highest L2 norm, at least one, and the next layer the columns that read
-    /// them: [`neurons`]. The share is one of the neurons.
+    /// Each layer but the last keeps its outputs of highest L2 norm, at least one, and the next layer the columns that
+    /// read them: [`neurons`]. The share is one of the neurons.
     Neurons(f64),
 }
 

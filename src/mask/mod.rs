@@ -1,11 +1,12 @@
 //! Which weights stay.
 //!
 //! A [`Mask`] is one bit for each weight of a layer, and this room has the criteria that make one:
-//! [magnitude](Mask::magnitude) within a layer or [over all of them](Mask::magnitude_global),
-//! [above a quantile](Mask::above), [chance](Mask::random), [any score](Mask::highest_within), and with a structure:
-//! [N of every M](Mask::n_of_m), [blocks](Mask::blocks), the [same count in each row](Mask::fan_in), whole
-//! [neurons](neurons()). A [`Criterion`] is one of them by name, for all layers of a network; a
-//! [`Pattern`] is a structure that masks keep to while a search makes them sparser. What of a whole network's masks any path [uses](Mask::effective) is told here, too.
+//! [magnitude](Mask::magnitude) within a layer or [over all of them](Mask::magnitude_global), [above a
+//! quantile](Mask::above), [chance](Mask::random), [any score](Mask::highest_within), and with a structure: [N of every
+//! M](Mask::n_of_m), [blocks](Mask::blocks), the [same count in each row](Mask::fan_in), whole [neurons](neurons()). A
+//! [`Criterion`] is one of them by name, for all layers of a network; a [`Pattern`] is a structure that masks keep to
+//! while a search makes them sparser. What of a whole network's masks any path [uses](Mask::effective) is told here,
+//! too.
 //!
 //! **Counts are exact.** A criterion that is asked for a sparsity `s` of `n` weights prunes `round(s·n)` of them
 //! (halves to even, as `torch.nn.utils.prune` does), whatever ties there are: among weights of the same score

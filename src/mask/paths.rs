@@ -4,12 +4,12 @@ use super::Mask;
 use crate::{Error, Result};
 
 impl Mask {
-    /// The masks of a chain of layers without their dead weights: those that no path of kept weights from an input of the
-    /// network to an output leads through. What is left is the network's *effective* size (Vysogorets & Kempe,
+    /// The masks of a chain of layers without their dead weights: those that no path of kept weights from an input of
+    /// the network to an output leads through. What is left is the network's *effective* size (Vysogorets & Kempe,
     /// *Connectivity Matters: Neural Network Pruning Through the Lens of Effective Sparsity*, JMLR 2023).
     ///
-    /// A weight that leaves a unit without inputs is dead in this sense, although the unit's bias still comes through it, as
-    /// a constant.
+    /// A weight that leaves a unit without inputs is dead in this sense, although the unit's bias still comes through
+    /// it, as a constant.
     ///
     /// ```
     /// use tombola::Mask;

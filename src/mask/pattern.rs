@@ -63,9 +63,10 @@ impl Pattern {
         }
     }
 
-    /// Of what the masks keep, what is largest by magnitude, and about `keep[l]` weights of layer `l`: as many as the pattern
-    /// has a count for, rounded. N of every M, and the inputs of an output, are at least one. Hidden neurons go by the
-    /// same share in every layer, the largest that keeps no more than the sum of `keep`, and at least one in each.
+    /// Of what the masks keep, what is largest by magnitude, and about `keep[l]` weights of layer `l`: as many as the
+    /// pattern has a count for, rounded. N of every M, and the inputs of an output, are at least one. Hidden neurons go
+    /// by the same share in every layer, the largest that keeps no more than the sum of `keep`, and at least one in
+    /// each.
     ///
     /// `layers` are the weights (`[out, in]`) and masks of a network, first to last.
     ///
@@ -110,8 +111,8 @@ impl Pattern {
     }
 }
 
-/// Units of each hidden layer, by the same share of each: the most with which a network has no more than `keep` weights, and
-/// at least one.
+/// Units of each hidden layer, by the same share of each: the most with which a network has no more than `keep`
+/// weights, and at least one.
 fn units(shapes: &[(usize, usize)], keep: usize) -> Vec<usize> {
     let hidden = &shapes[..shapes.len() - 1];
     let units = |share: f64| -> Vec<usize> {

@@ -6,8 +6,9 @@ use super::{Bits, Mask};
 use crate::{Error, Result};
 
 impl Mask {
-    /// Of the weights that this mask keeps, keeps exactly the `keep` of highest score, whatever a score is: an importance, or
-    /// the negative of what pruning would gain. Scores are f32 or f64. Ties stay in the order of their index.
+    /// Of the weights that this mask keeps, keeps exactly the `keep` of highest score, whatever a score is: an
+    /// importance, or the negative of what pruning would gain. Scores are f32 or f64. Ties stay in the order of their
+    /// index.
     ///
     /// ```
     /// use tombola::Mask;
@@ -18,7 +19,8 @@ impl Mask {
     /// ```
     ///
     /// # Errors
-    /// When `scores` has another shape than the mask, the mask keeps fewer than `keep`, or the score of a kept weight is NaN.
+    /// When `scores` has another shape than the mask, the mask keeps fewer than `keep`, or the score of a kept weight
+    /// is NaN.
     pub fn highest_within<S: Rankable>(&self, scores: ArrayView2<'_, S>, keep: usize) -> Result<Self> {
         let mut masks = keep_largest(Rank::Value, "Mask::highest_within", &[(scores, self)], keep)?;
         Ok(masks.remove(0))
@@ -117,8 +119,8 @@ impl Rank {
     }
 }
 
-/// The primitive under every count: of the weights that the masks keep, the `count` that rank highest, ties in the order
-/// of layers and indices.
+/// The primitive under every count: of the weights that the masks keep, the `count` that rank highest, ties in the
+/// order of layers and indices.
 pub(super) fn keep_largest<S: Rankable>(
     rank: Rank,
     operation: &'static str,

@@ -21,7 +21,8 @@ pub enum Structure {
         /// Inputs.
         inputs: usize,
     },
-    /// All or nothing of each block of 1, 2, 4, 8, 16 or 32 rows and as many or other columns; blocks at the far edges may be smaller.
+    /// All or nothing of each block of 1, 2, 4, 8, 16 or 32 rows and as many or other columns; blocks at the far edges
+    /// may be smaller.
     Blocks {
         /// Rows of a block.
         rows: usize,

@@ -9,8 +9,8 @@ use super::ranking::{Number, Rank, check_numbers, keep_largest, pairs};
 use super::{Mask, check_not_empty, prune_count};
 use crate::{Error, Result};
 
-/// Blocks that a weight matrix `[out, in]` is cut into, from its first row and column on: those at the far edges may have fewer
-/// rows and columns.
+/// Blocks that a weight matrix `[out, in]` is cut into, from its first row and column on: those at the far edges may
+/// have fewer rows and columns.
 ///
 /// As text, `16x1` for 16 rows and one column, with the L2 norm; `16x1:l1` and `16x1:max` for the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,8 +23,8 @@ pub struct Block {
     pub norm: Norm,
 }
 
-/// What the weights of a block are worth together. It is a mean over the block, so that a smaller one at the edge is ranked
-/// as the others are.
+/// What the weights of a block are worth together. It is a mean over the block, so that a smaller one at the edge is
+/// ranked as the others are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Norm {
@@ -37,9 +37,10 @@ pub enum Norm {
 }
 
 impl Mask {
-    /// Keeps the `n` largest by magnitude of every `m` weights that follow each other along the input dimension: 2 of 4 is
-    /// what GPUs have units for (Mishra et al., *Accelerating Sparse Deep Neural Networks*, 2021). Where `m` does not divide
-    /// the inputs, the last of a row count as if they were filled up with zeros: `n` of them stay, or all that there are.
+    /// Keeps the `n` largest by magnitude of every `m` weights that follow each other along the input dimension: 2 of 4
+    /// is what GPUs have units for (Mishra et al., *Accelerating Sparse Deep Neural Networks*, 2021). Where `m` does
+    /// not divide the inputs, the last of a row count as if they were filled up with zeros: `n` of them stay, or all
+    /// that there are.
     ///
     /// ```
     /// use tombola::Mask;
@@ -73,8 +74,9 @@ impl Mask {
         self.largest_of_each(operation, weight, n, m)
     }
 
-    /// Keeps the `keep` largest weights by magnitude of each row: every output has as many inputs (constant fan-in; Lasby et al.,
-    /// *Dynamic Sparse Training with Structured Sparsity*, ICLR 2024). Rows with fewer keep what they have.
+    /// Keeps the `keep` largest weights by magnitude of each row: every output has as many inputs (constant fan-in;
+    /// Lasby et al., *Dynamic Sparse Training with Structured Sparsity*, ICLR 2024). Rows with fewer keep what they
+    /// have.
     ///
     /// # Errors
     /// When the layer is empty, or a weight is NaN.
@@ -117,8 +119,8 @@ impl Mask {
         Ok(mask)
     }
 
-    /// Prunes the `round(sparsity·n)` of a layer's `n` blocks that are smallest by their norm. Ties stay in the order of
-    /// their index.
+    /// Prunes the `round(sparsity·n)` of a layer's `n` blocks that are smallest by their norm. Ties stay in the order
+    /// of their index.
     ///
     /// ```
     /// use tombola::Mask;
@@ -139,12 +141,12 @@ impl Mask {
         Self::all(weight.dim()).blocks_within(weight, block, count - prune_count(operation, sparsity, count)?)
     }
 
-    /// Of the blocks of which this mask keeps something, the `keep` of highest norm, as far as it keeps them. What was pruned
-    /// stays pruned, and counts as 0.
+    /// Of the blocks of which this mask keeps something, the `keep` of highest norm, as far as it keeps them. What was
+    /// pruned stays pruned, and counts as 0.
     ///
     /// # Errors
-    /// When `weight` has another shape than the mask, a side of the block is 0, the mask has fewer than `keep` blocks, or a
-    /// kept weight is NaN.
+    /// When `weight` has another shape than the mask, a side of the block is 0, the mask has fewer than `keep` blocks,
+    /// or a kept weight is NaN.
     pub fn blocks_within(&self, weight: ArrayView2<'_, f32>, block: Block, keep: usize) -> Result<Self> {
         let mut masks = keep_blocks("Mask::blocks_within", &[(weight, self)], block, keep)?;
         Ok(masks.remove(0))
@@ -174,14 +176,14 @@ impl Mask {
     }
 }
 
-/// Masks that remove whole neurons: each layer but the last keeps the `keep` of its outputs whose rows have the highest norm (Li
-/// et al., *Pruning Filters for Efficient ConvNets*, ICLR 2017), and the layer after it the columns that read them. `layers` are
-/// the weights and masks of a network, first to last, `keep` is a count for each layer but the last. What the masks have pruned
-/// stays pruned; ties stay in the order of their index.
+/// Masks that remove whole neurons: each layer but the last keeps the `keep` of its outputs whose rows have the highest
+/// norm (Li et al., *Pruning Filters for Efficient ConvNets*, ICLR 2017), and the layer after it the columns that read
+/// them. `layers` are the weights and masks of a network, first to last, `keep` is a count for each layer but the last.
+/// What the masks have pruned stays pruned; ties stay in the order of their index.
 ///
 /// # Errors
-/// When a layer does not take what the one before it gives, there is not one count for each layer but the last, one is 0 or
-/// above the outputs, or a kept weight is NaN.
+/// When a layer does not take what the one before it gives, there is not one count for each layer but the last, one is
+/// 0 or above the outputs, or a kept weight is NaN.
 pub fn neurons(layers: &[(ArrayView2<'_, f32>, &Mask)], norm: Norm, keep: &[usize]) -> Result<Vec<Mask>> {
     let operation = "neurons";
     if layers.len() != keep.len() + 1 {

@@ -2,8 +2,8 @@
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-/// How many samples a batch has, and how its input and output lie in memory: both say how long a layer takes, and so which format is the
-/// fastest. A number stands for so many samples in rows, the features of each side by side.
+/// How many samples a batch has, and how its input and output lie in memory: both say how long a layer takes, and so
+/// which format is the fastest. A number stands for so many samples in rows, the features of each side by side.
 ///
 /// ```
 /// use tombola::plan::Batch;
@@ -18,13 +18,14 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch whose features of a sample lie side by side, in the input or in the output: `[batch, features]`, as most callers have it.
+    /// A batch whose features of a sample lie side by side, in the input or in the output: `[batch, features]`, as most
+    /// callers have it.
     pub fn row_major(samples: usize) -> Self {
         Self { samples, feature_major: false }
     }
 
-    /// A batch whose samples of a feature lie side by side, in the input and in the output: a view of a row-major `[features, batch]`. (A
-    /// single sample lies both ways, and counts as row-major.)
+    /// A batch whose samples of a feature lie side by side, in the input and in the output: a view of a row-major
+    /// `[features, batch]`. (A single sample lies both ways, and counts as row-major.)
     pub fn feature_major(samples: usize) -> Self {
         Self { samples, feature_major: samples > 1 }
     }

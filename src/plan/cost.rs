@@ -1,35 +1,29 @@
 //! The cost model: what a plan expects a layer to take.
 //!
-//! For each format, a sum of counts that can be told from the mask, times nanoseconds. Those are fitted to single layers between
-//! 8×8 and 4096×4096 of some thousand shapes, densities, patterns, batches up to 260 and both layouts, all formats in turn on one
-//! thread, on four servers. Three have their own constants for AVX-512; those of AVX2 are the fourth's, those of portable code the
-//! first's:
+//! For each format a sum of counts that the mask tells (kept weights, steps, loads of activations, …), each times
+//! nanoseconds. The nanoseconds were fitted to the times of some thousand single layers, 8×8 to 4096×4096, of all
+//! densities, with and without patterns, batches of up to 260 samples in both layouts, all formats in turn on one
+//! thread; or set by hand, where plans are better for it. [`ByCpu`] has those of four servers, all of them virtual
+//! machines with noisy neighbours; σ is the standard deviation of log(measured ÷ fitted):
 //!
-//! - an Ice Lake of 2.8 GHz, shared and noisy (the logarithm of measured over fitted has a standard deviation of 0.12 for gathers to
-//!   0.35 for N:M). Set by hand: all of them by a few percent, against the fits' bias; the times between layouts, N:M, the constant of
-//!   CSR, panels of AVX-512, and dense weights that do not fit the caches. The steps of lookups are newer than the fit: counted from
-//!   ports and loads, not measured.
-//! - for AMD a Zen 5 of 3.9 GHz (0.11 for gathers to 0.31 for CSR). Set by hand: what panels take at least for each vector, the ways
-//!   into rows and tiles, dense products of many samples; lookups from layers timed by hand.
-//! - for Intel's cores since Golden Cove a Granite Rapids, by its caches, of 4.0 GHz (from 0.12 for a
-//!   dense sample on). Set by hand: what panels take at least, and lookups, from 30 layers with each window (0.11 for one sample). Sliced ELLPACK is
-//!   newer: 220 layers of 80 to 99.5% sparsity (0.18), and by hand what comes from far away. Newer, too, and from each layout by itself,
-//!   are the ways and dense products of more than one sample: 2200 layers, 700 of them of multiples of 4, 16 or 32 (0.08 to 0.15, dense ones and
-//!   feature-major panels up to 0.2). Of 700 others the plans are 0.9% slower than the fastest, and were 1.6% slower by
-//!   the same times for both layouts.
-//!   Newer, and by hand: blocks, from 35 layers of blocks of 4 to 32 rows, and what dense layers of more than 9 million weights take,
-//!   from 5 shapes of 12 to 17 million. (Of 60 others of 1.5 to 20 million weights, 0 to 60% pruned, plans are 0.2% slower than the fastest.)
-//!   Newest are panels (some 600 layers, 0.09: those of 790 whose ways take least), dense products of 13 samples and more (1786, 0.09 row-major and 0.12 feature-major), and by hand the ways
-//!   into tiles and out of them; panels are taken for 5% slower than fitted, as they are in turn with others. (Of 139 networks of two to four
-//!   unpruned layers and 13 to 300 samples, plans are 4.4% slower than the fastest of all that were tried, and were 7.7% slower; of 150 of 1 to
-//!   300 samples, 0 to 60% pruned, 2.1% and 2.4%; of 150 single layers of those 1.7% and 2.2%.)
-//! - for AVX2 a Zen 3 of 3.2 GHz, shared and noisy, so that it is the least times that were fitted (0.14 for lookups to 0.3 for N:M).
-//!   Set by hand: what comes from beyond the third-level cache, and what samples share of a lookup; and so that plans choose best, the ways and what activations take of
-//!   dense products. Sliced ELLPACK is newer: 138 layers of 80 to 99.6% sparsity (0.17 for one sample, 0.3 for a few), and for portable
-//!   code set by hand from 18. Newer, too, are dense products of a few samples, and of few inputs or outputs (1100 layers, twice).
+//! - `avx512` of an Ice Lake of 2.8 GHz, σ from 0.12 for gathers to 0.35 for N:M. By hand: ways between layouts, N:M,
+//!   panels, CSR's constant, dense weights beyond the caches. The steps of lookups are counted from ports and loads.
+//! - `amd` of a Zen 5 of 3.9 GHz, σ from 0.11 for gathers to 0.31 for CSR. By hand: lookups, the least that a panel's
+//!   vector takes, the ways into rows and tiles, dense products of many samples.
+//! - `golden_cove` of a Granite Rapids of 4.0 GHz, σ from 0.09 for panels and row-major dense products to 0.18 for
+//!   sliced ELLPACK. By hand: lookups, blocks, the least that a panel's vector takes, the ways into tiles and out of
+//!   them, dense products of more than 9 million weights.
+//! - `avx2` of a Zen 3 of 3.2 GHz, of its least times, σ from 0.14 for lookups to 0.3 for N:M. By hand: what comes from
+//!   beyond the third level, what samples share of a lookup, the ways, what activations take of dense products.
+//! - `portable` of the Ice Lake again, sliced ELLPACK by hand.
 //!
-//! So faer's are those of AVX-512, and on the last one of AVX2; where there is neither, its multiply-adds are taken to be as much
-//! slower as vectors are shorter. (Where a CPU with AVX-512 is told to use AVX2, faer does not hear of it, and is faster than that.)
+//! On the Granite Rapids, plans were held against the fastest of all that could be made, for layers and networks that
+//! nothing had been fitted to, of 1 to 300 samples and 0 to 60% pruned: they are 1.7% slower for 150 single layers, and
+//! 2.1% for 150 networks. For 139 unpruned networks of 13 samples and more, the worst that was found, it is 4.4%.
+//!
+//! Dense products are faer's, which chooses its instruction set itself: with AVX-512, its times are those of that
+//! server, else those of `avx2`, and for portable code as much slower as vectors are shorter. (Where a CPU with AVX-512
+//! is told to use AVX2, faer does not hear of it, and is faster than that.)
 
 use super::{Batch, Format, dense};
 use crate::Isa;
@@ -50,7 +44,8 @@ pub(crate) struct Profile {
     pub(crate) slots: Option<(usize, usize)>,
     /// The blocks that the layer falls into, if it does.
     pub(crate) blocks: Option<Blocks>,
-    /// Slots in sliced ELLPACK, with vectors of the layer's instruction set, and chunks whose outputs are written one by one.
+    /// Slots in sliced ELLPACK, with vectors of the layer's instruction set, and chunks whose outputs are written one
+    /// by one.
     pub(crate) sell: (usize, usize),
 }
 
@@ -97,9 +92,10 @@ pub(super) fn beyond(count: f64, cache: f64) -> f64 {
     (count - cache).max(0.0)
 }
 
-/// A batch, and what all layers of a network hold. Each pass goes through all of them, so that a cache keeps of a layer its share.
-/// (Of 70 networks of two to five layers, none of more than 20 million weights, the plans are 1.2% slower than the fastest on a
-/// Granite Rapids, without this 1.7%; and take up to 1.6 times as long as they say, without this 3.1 times.)
+/// A batch, and what all layers of a network hold. Each pass goes through all of them, so that a cache keeps of a layer
+/// its share. (Of 70 networks of two to five layers, none of more than 20 million weights, the plans are 1.2% slower
+/// than the fastest on a Granite Rapids, without this 1.7%; and take up to 1.6 times as long as they say, without this
+/// 3.1 times.)
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Network {
     batch: Batch,
@@ -243,8 +239,8 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             }
             .of(isa);
             let work = groups * (load * places + far * beyond(places, near)) + samples * splat * places;
-            // Reading and multiplying go on at the same time, but for a tenth of the shorter. (Elsewhere what comes from far away was
-            // fitted as so much more.)
+            // Reading and multiplying go on at the same time, but for a tenth of the shorter. (Elsewhere what comes
+            // from far away was fitted as so much more.)
             let read = match isa.is_golden_cove_avx512() {
                 true => groups * reading(blocks.bytes() as f64, share, isa),
                 false => 0.0,
@@ -253,8 +249,9 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             both + samples * end * out / blocks.rows as f64 + again + call
         }
         Format::Sell => {
-            // Those of AMD's and of older AVX-512 are of gathers by the instruction, which the kernel does not use there any more.
-            // What outputs take that are written one by one was fitted to one CPU; elsewhere it is in what all chunks take.
+            // Those of AMD's and of older AVX-512 are of gathers by the instruction, which the kernel does not use
+            // there any more. What outputs take that are written one by one was fitted to one CPU; elsewhere it is in
+            // what all chunks take.
             let (call, gather, columns, [chunk, scattered], far) = ByCpu {
                 amd: (60.0, 0.235, 0.0, [4.6, 0.0], 0.0),
                 golden_cove: (55.0, 0.174, 0.0, [2.6, 5.6], 0.045),
@@ -270,14 +267,15 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
                 + call
         }
         Format::Panel => {
-            // Per kept weight, its splat, and the vectors of the tile, of which those count as loads that no other row has loaded already;
-            // per group of rows in a panel, its sums, which are taken up and put away.
+            // Per kept weight, its splat, and the vectors of the tile, of which those count as loads that no other row
+            // has loaded already; per group of rows in a panel, its sums, which are taken up and put away.
             let vectors = batch.div_ceil(lanes) as f64;
             let tiles = batch.div_ceil(lanes * isa.tile_vectors()) as f64;
             let width =
                 panel_width((layer.out, layer.inputs), layer.loads * kept, isa, isa.widest_tile(batch));
             let sums = (layer.out.div_ceil(4) * layer.inputs.div_ceil(width)) as f64 * vectors;
-            // `place`: where a load finds its activations. `multiply`: the least that a vector takes, when the loads are shared.
+            // `place`: where a load finds its activations. `multiply`: the least that a vector takes, when the loads
+            // are shared.
             let [call, weight, place, vector, load, multiply, sum] = ByCpu {
                 amd: [60.0, 0.1, 0.0, 0.055, 0.077, 0.095, 2.7],
                 golden_cove: [60.0, 0.038, 0.1, 0.124, 0.091, 0.147, 2.7],
@@ -286,7 +284,8 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
                 portable: [400.0, 0.73, 0.0, 0.0, 0.78, 0.0, 0.0],
             }
             .of(isa);
-            // What they take longer that come from further away: each weight, each load, each vector of a load; and each from far.
+            // What they take longer that come from further away: each weight, each load, each vector of a load; and
+            // each from far.
             let ([each, each_load, each_vector, farther], [near, far]) = ByCpu {
                 amd: ([0.056, 0.0, 0.0, 0.09], [1e5, 2.5e6]),
                 golden_cove: ([0.0, 0.128, 0.088, 0.38], [2e5, 4e6]),
@@ -313,8 +312,9 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
     1e-9 * nanoseconds
 }
 
-/// The nanoseconds of the steps of lookups for some samples that share them: of their work, or of what they read if that takes
-/// longer, or, where that is known, of how the two hinder each other. They have such a `share` of what the network reads.
+/// The nanoseconds of the steps of lookups for some samples that share them: of their work, or of what they read if
+/// that takes longer, or, where that is known, of how the two hinder each other. They have such a `share` of what the
+/// network reads.
 fn lookup_steps(LookupWork { window, steps }: LookupWork, share: f64, samples: usize, isa: Isa) -> f64 {
     let wide = window.tables().ilog2() as usize;
     // Of a step, its windows, of a slot its weight and its lookup.
@@ -330,8 +330,9 @@ fn lookup_steps(LookupWork { window, steps }: LookupWork, share: f64, samples: u
     let work = step[wide] * steps + (weight + samples as f64 * lookup[wide]) * slots;
     let read = reading(LookupWork { window, steps }.bytes(), share, isa);
     if samples > 1 && isa.is_golden_cove_avx512() {
-        // The one goes on during the other, but the nearer they are to each other, the more often one of them waits. (Two and four
-        // samples of 10 MB take 400 and 470 µs, by this 398 and 457, by the longer of the two alone 388 and 391.)
+        // The one goes on during the other, but the nearer they are to each other, the more often one of them waits.
+        // (Two and four samples of 10 MB take 400 and 470 µs, by this 398 and 457, by the longer of the two alone 388
+        // and 391.)
         (work.powi(4) + read.powi(4)).sqrt().sqrt()
     } else {
         work.max(read)
@@ -341,8 +342,8 @@ fn lookup_steps(LookupWork { window, steps }: LookupWork, share: f64, samples: u
 /// The nanoseconds that it takes to read so many bytes, of all that a network reads such a `share`.
 fn reading(bytes: f64, share: f64, isa: Isa) -> f64 {
     const NONE: (f64, f64, f64) = (0.0, 1.0, 0.0);
-    // A byte from the second level, and what it takes longer the more of them come from further away: from the first of these
-    // megabytes on none, from the second on all.
+    // A byte from the second level, and what it takes longer the more of them come from further away: from the first of
+    // these megabytes on none, from the second on all.
     let (near, farther) = ByCpu {
         amd: (0.005, [(0.6, 1.2, 0.0036), (2.0, 6.0, 0.0036), (10.0, 22.0, 0.009), NONE]),
         golden_cove: (
@@ -369,17 +370,17 @@ pub(crate) fn lookups(matrix: &CsrMatrix, isa: Isa) -> [LookupWork; 2] {
     })
 }
 
-/// Columns of a layer's panels, which are all of about the same width, if so many activations are loaded for all of its rows:
-/// one for each kept weight, or fewer where rows share columns. They are meant for batches whose widest tile is of so many
-/// `vectors`: the fewer, the wider they may be.
+/// Columns of a layer's panels, which are all of about the same width, if so many activations are loaded for all of its
+/// rows: one for each kept weight, or fewer where rows share columns. They are meant for batches whose widest tile is
+/// of so many `vectors`: the fewer, the wider they may be.
 pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa, vectors: usize) -> usize {
-    // Activations of a panel: five sixths of the first-level cache. The rest is for what streams through. (With 48 KB so measured, and
-    // with 32 KB about the best.)
+    // Activations of a panel: five sixths of the first-level cache. The rest is for what streams through. (With 48 KB
+    // so measured, and with 32 KB about the best.)
     let bytes = first_level_cache() / 6 * 5;
     let width = bytes / (size_of::<f32>() * isa.lanes() * isa.tile_vectors());
-    // Loads for a row below which a panel is too narrow, and had better be a third wider, twice as wide, or four times: taking up and
-    // putting away a row's sums then costs as much as reading a larger panel from the second level. That of one vector of samples, of
-    // two, and of more, whose activations fit the first in ever narrower panels.
+    // Loads for a row below which a panel is too narrow, and had better be a third wider, twice as wide, or four times:
+    // taking up and putting away a row's sums then costs as much as reading a larger panel from the second level. That
+    // of one vector of samples, of two, and of more, whose activations fit the first in ever narrower panels.
     let [one, two, more] = ByCpu {
         amd: [[0.0, 16.0, 4.0], [0.0, 6.0, 3.0], [0.0, 6.0, 3.0]],
         golden_cove: [[0.0, 64.0, 20.0], [0.0, 5.5, 3.0], [0.0, 5.5, 3.0]],

@@ -72,8 +72,8 @@ pub(super) fn nanoseconds(layer: Profile, share: f64, batch: Batch, isa: Isa) ->
     }
 }
 
-/// [`nanoseconds`] of more than one sample on Intel's cores since Golden Cove. faer's vectors lie along the outputs of rows, and along
-/// the samples of columns: those that do not fill their last vector take longer.
+/// [`nanoseconds`] of more than one sample on Intel's cores since Golden Cove. faer's vectors lie along the outputs of
+/// rows, and along the samples of columns: those that do not fill their last vector take longer.
 fn of_golden_cove(shape: (usize, usize), share: f64, batch: Batch, isa: Isa) -> f64 {
     let (samples, out, inputs) = (batch.samples() as f64, shape.0 as f64, shape.1 as f64);
     let weights = out * inputs;
@@ -110,7 +110,8 @@ fn of_golden_cove(shape: (usize, usize), share: f64, batch: Batch, isa: Isa) -> 
     }
 }
 
-/// One of something of faer's for each kind of CPU, as [`ByCpu`]: for portable code it is that of the first server's AVX-512.
+/// One of something of faer's for each kind of CPU, as [`ByCpu`]: for portable code it is that of the first server's
+/// AVX-512.
 struct OfFaer<T> {
     amd: T,
     golden_cove: T,
@@ -125,16 +126,19 @@ impl<T: Copy> OfFaer<T> {
     }
 }
 
-/// Samples below which a dense layer brings a batch into rows, unless its outputs lie so: there faer is several times as fast.
+/// Samples below which a dense layer brings a batch into rows, unless its outputs lie so: there faer is several times
+/// as fast.
 pub(crate) const FEW_SAMPLES: usize = 13;
 
-/// Weights from which on they do not stay in the third-level cache of Intel's servers since Golden Cove, or in what a virtual machine has of it.
+/// Weights from which on they do not stay in the third-level cache of Intel's servers since Golden Cove, or in what a
+/// virtual machine has of it.
 const LARGE: f64 = 9e6;
 
-/// Whether samples are so few with an instruction set, and the layer's shape. On Intel since Golden Cove large weights, which faer reads once
-/// for four rows, are worth it for four samples alone. (8 samples of 4096×4096 take 10 to 11 ms so, and 7 to 8 as they lie.) With AVX2 the rows are worth the way there where the
-/// transposed weights are, and where there are outputs enough: the fewer, the sooner faer is as fast on the samples of a feature, of
-/// which eight fill a vector. (Measured on 64 layers, of 6 to 64 outputs.)
+/// Whether samples are so few with an instruction set, and the layer's shape. On Intel since Golden Cove large weights,
+/// which faer reads once for four rows, are worth it for four samples alone. (8 samples of 4096×4096 take 10 to 11 ms
+/// so, and 7 to 8 as they lie.) With AVX2 the rows are worth the way there where the transposed weights are, and where
+/// there are outputs enough: the fewer, the sooner faer is as fast on the samples of a feature, of which eight fill a
+/// vector. (Measured on 64 layers, of 6 to 64 outputs.)
 pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bool {
     let by_outputs = match shape.0 {
         ..=8 => 0,
@@ -147,9 +151,10 @@ pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bo
         && !by_weights(shape, samples, isa)
 }
 
-/// Whether faer multiplies rows of samples faster by a layer's weights as they are than by their transpose: with AVX2, where they
-/// do not stay in a cache, or are packed for many samples anyway. (Measured on some 40 random layers of 256 to 3400 thousand weights,
-/// and on squares of 300 to 4096: the other way round takes up to three times as long from there on, and up to twice as long below.)
+/// Whether faer multiplies rows of samples faster by a layer's weights as they are than by their transpose: with AVX2,
+/// where they do not stay in a cache, or are packed for many samples anyway. (Measured on some 40 random layers of 256
+/// to 3400 thousand weights, and on squares of 300 to 4096: the other way round takes up to three times as long from
+/// there on, and up to twice as long below.)
 pub(crate) fn by_weights((out, inputs): (usize, usize), samples: usize, isa: Isa) -> bool {
     let avx2 = match out * inputs {
         2_000_001.. => true,
@@ -161,19 +166,20 @@ pub(crate) fn by_weights((out, inputs): (usize, usize), samples: usize, isa: Isa
     ByCpu { avx2, ..ByCpu::all(false) }.of(isa)
 }
 
-/// Whether faer multiplies one sample faster by the columns of a layer's weights than by their rows, which are short: with AVX2 also
-/// rows of 64 to 150, where there are many. (By up to 25%, on 16 layers of 300 to 2000 outputs.)
+/// Whether faer multiplies one sample faster by the columns of a layer's weights than by their rows, which are short:
+/// with AVX2 also rows of 64 to 150, where there are many. (By up to 25%, on 16 layers of 300 to 2000 outputs.)
 pub(crate) fn by_columns((out, inputs): (usize, usize), isa: Isa) -> bool {
     let avx2 = inputs <= 150 && out >= 300;
     inputs < 64 && out >= inputs || ByCpu { avx2, ..ByCpu::all(false) }.of(isa)
 }
 
-/// Whether faer multiplies a batch faster where activations lie feature-major between dense layers of such shapes. On AMD that is where
-/// not all outputs fill their vectors: then samples had better; both limits of batches were measured, the one of AMD on twelve networks,
-/// the others on two. On Intel since Golden Cove it is by what the layers are expected to take; the outer ends, which lie as the
-/// caller's, speak for his layout. (By the times of 60 networks of two to four layers and 13 to 384 samples, all dense, measured both ways,
-/// from which that word of the ends was chosen: so 2.0% slower than the better of the two if the caller's are row-major, and 0.7% if
-/// feature-major; by one choice for all batches from 13 to 191 10% and 5%.)
+/// Whether faer multiplies a batch faster where activations lie feature-major between dense layers of such shapes. On
+/// AMD that is where not all outputs fill their vectors: then samples had better; both limits of batches were measured,
+/// the one of AMD on twelve networks, the others on two. On Intel since Golden Cove it is by what the layers are
+/// expected to take; the outer ends, which lie as the caller's, speak for the caller's layout. (By the times of 60
+/// networks of two to four layers and 13 to 384 samples, all dense, measured both ways, from which that word of the
+/// ends was chosen: so 2.0% slower than the better of the two if the caller's are row-major, and 0.7% if feature-major;
+/// by one choice for all batches from 13 to 191 10% and 5%.)
 pub(crate) fn by_features(
     mut shapes: impl Iterator<Item = (usize, usize)> + Clone,
     batch: Batch,
@@ -192,7 +198,8 @@ pub(crate) fn by_features(
     }
 }
 
-/// How activations lie for the layers of a network if all are dense: as the caller's where there is one, or where not enough is known.
+/// How activations lie for the layers of a network if all are dense: as the caller's where there is one, or where not
+/// enough is known.
 pub(super) fn inner(shapes: impl Iterator<Item = (usize, usize)> + Clone, caller: Batch, isa: Isa) -> Batch {
     let samples = caller.samples();
     if !isa.is_golden_cove_avx512() || samples < FEW_SAMPLES || shapes.clone().nth(1).is_none() {

@@ -1,11 +1,11 @@
 //! Which format and which kernel each layer of a network gets, for a batch size.
 //!
 //! A layer works on activations in one of three layouts: in *rows*, a sample's features side by side, for kernels that
-//! vectorise over the rows of a weight matrix; in *tiles*, a feature's samples side by side, for kernels that vectorise over
-//! the batch; or as the whole *batch*, for the dense product. Bringing them from one to another costs time, so a [`Plan`]
-//! looks at all layers together: it is the cheapest way through them, by a small cost model or by times
-//! [measured](Plan::measured) on this machine. How far the ways at both ends are, and how fast a dense layer is, depends on how the
-//! caller's activations lie: a [`Batch`] says so.
+//! vectorise over the rows of a weight matrix; in *tiles*, a feature's samples side by side, for kernels that vectorise
+//! over the batch; or as the whole *batch*, for the dense product. Bringing them from one to another costs time, so a
+//! [`Plan`] looks at all layers together: it is the cheapest way through them, by a small cost model or by times
+//! [measured](Plan::measured) on this machine. How far the ways at both ends are, and how fast a dense layer is,
+//! depends on how the caller's activations lie: a [`Batch`] says so.
 
 mod batch;
 mod cost;
@@ -112,9 +112,9 @@ impl fmt::Display for Choice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Origin {
-    /// The cost model, calibrated on one thread of servers: a 2.8 GHz Ice Lake, for the AVX-512 of AMD and of Intel since Golden
-    /// Cove a 3.9 GHz Zen 5 and a 4.0 GHz Granite Rapids, and for AVX2 a 3.2 GHz Zen 3. It is there to choose with: a single time
-    /// can be off by a factor of two, and by more on other machines.
+    /// The cost model, calibrated on one thread of servers: a 2.8 GHz Ice Lake, for the AVX-512 of AMD and of Intel
+    /// since Golden Cove a 3.9 GHz Zen 5 and a 4.0 GHz Granite Rapids, and for AVX2 a 3.2 GHz Zen 3. It is there to
+    /// choose with: a single time can be off by a factor of two, and by more on other machines.
     Model,
     /// Runs on this machine.
     Measured,
@@ -142,7 +142,8 @@ struct Step {
     inputs: usize,
     /// The seconds of the layer, without conversions.
     seconds: Seconds,
-    /// The cheapest way to the end of this layer in each of [`Layout::ALL`]: its seconds, and the layout of the layer before.
+    /// The cheapest way to the end of this layer in each of [`Layout::ALL`]: its seconds, and the layout of the layer
+    /// before.
     ways: [(f64, Layout); Layout::ALL.len()],
 }
 
@@ -213,7 +214,8 @@ impl Plan {
         self.batch.is_feature_major()
     }
 
-    /// Whether activations between its dense layers, which have such shapes, `(out, in)`, lie feature-major for so many samples at once.
+    /// Whether activations between its dense layers, which have such shapes, `(out, in)`, lie feature-major for so many
+    /// samples at once.
     pub(crate) fn lie_by_features(
         &self,
         shapes: impl Iterator<Item = (usize, usize)> + Clone,
@@ -237,8 +239,8 @@ impl Plan {
         self.steps.get(layer).map(|step| step.format)
     }
 
-    /// For each layer, the kernels that could run it and the seconds that it would take without conversions on one thread, fastest
-    /// first.
+    /// For each layer, the kernels that could run it and the seconds that it would take without conversions on one
+    /// thread, fastest first.
     pub fn candidates(&self, layer: usize) -> Vec<(Choice, f64)> {
         let Some(step) = self.steps.get(layer) else { return Vec::new() };
         let times = Format::ALL.map(|format| (format, step.seconds[format as usize]));
@@ -265,8 +267,8 @@ impl Plan {
         Ok(())
     }
 
-    /// The seconds that a layer takes without conversions on one thread, as chosen; infinite where it was [forced](Self::uniform) into
-    /// a format that it does not fit, N:M or blocks.
+    /// The seconds that a layer takes without conversions on one thread, as chosen; infinite where it was
+    /// [forced](Self::uniform) into a format that it does not fit, N:M or blocks.
     ///
     /// # Panics
     /// When there is no such layer.
@@ -275,8 +277,9 @@ impl Plan {
         step.seconds[step.format as usize]
     }
 
-    /// The seconds that it is expected to take to bring activations from the caller's layout to those that the kernels work on, from
-    /// one of these to the next, and back, on one thread: the cost model's word, whatever the plan's origin.
+    /// The seconds that it is expected to take to bring activations from the caller's layout to those that the kernels
+    /// work on, from one of these to the next, and back, on one thread: the cost model's word, whatever the plan's
+    /// origin.
     pub fn conversions(&self) -> f64 {
         let (mut before, mut seconds) = (Layout::Batch, 0.0);
         for (layer, step) in self.steps.iter().enumerate() {
@@ -373,12 +376,12 @@ fn margin(isa: Isa) -> f64 {
     if isa.is_golden_cove_avx512() { 1.08 } else { 1.1 }
 }
 
-/// The seconds that it takes to go on in another layout after a layer, besides the way there. What a layer takes by itself has those of
-/// both ends in it. (Measured on the Zen 3, about.)
+/// The seconds that it takes to go on in another layout after a layer, besides the way there. What a layer takes by
+/// itself has those of both ends in it. (Measured on the Zen 3, about.)
 const SWITCH: f64 = 80e-9;
 
-/// The density up to which a layer trains faster on its kept weights than by dense products. With AVX-512 the two are even
-/// between a half and two thirds, whether the batch is 1, 60 or 1000, since all that there is to do on either side grows with it;
-/// AVX2 sparse kernels are even with dense AVX-512 products at 0.4.
+/// The density up to which a layer trains faster on its kept weights than by dense products. With AVX-512 the two are
+/// even between a half and two thirds, whether the batch is 1, 60 or 1000, since all that there is to do on either side
+/// grows with it; AVX2 sparse kernels are even with dense AVX-512 products at 0.4.
 #[cfg(feature = "dense")]
 pub(crate) const SPARSE_TRAINING: f64 = 0.4;

@@ -13,7 +13,8 @@ pub(super) enum Way {
     Out,
 }
 
-/// The seconds that it takes to bring so many features of a batch from a matrix that lies as the batch does into a layout, or back.
+/// The seconds that it takes to bring so many features of a batch from a matrix that lies as the batch does into a
+/// layout, or back.
 pub(super) fn way(way: Way, layout: Layout, features: usize, batch: Batch, isa: Isa) -> f64 {
     let (features, samples) = (features as f64, batch.samples() as f64);
     let (activations, out) = (features * samples, way == Way::Out);
@@ -21,8 +22,9 @@ pub(super) fn way(way: Way, layout: Layout, features: usize, batch: Batch, isa: 
     let nanoseconds = match layout {
         Layout::Rows if batch.samples() == 1 => 0.05 * features,
         Layout::Rows => {
-            // (Per activation and per sample. Each layout and direction was measured on Golden Cove alone. Elsewhere one time was fitted to
-            // both layouts together; that row-major activations take half of it, and feature-major ones half as much again, is a guess.)
+            // (Per activation and per sample. Each layout and direction was measured on Golden Cove alone. Elsewhere
+            // one time was fitted to both layouts together; that row-major activations take half of it, and
+            // feature-major ones half as much again, is a guess.)
             let (row_major, feature_major) = if isa.is_golden_cove_avx512() {
                 // Each group of samples goes through the lines of feature-major ones again.
                 let feature_major = match (batch.samples() > isa.row_samples(), out) {
@@ -44,8 +46,8 @@ pub(super) fn way(way: Way, layout: Layout, features: usize, batch: Batch, isa: 
             let lanes = (batch.samples().div_ceil(isa.lanes()) as f64) * isa.lanes() as f64;
             // Per lane and per sample, and per activation beyond those that the second level keeps.
             let ((lane, sample, far), near) = if isa.is_golden_cove_avx512() {
-                // What lies side by side in the output is written vector by vector, and the last of them, if it is not full, slowly.
-                // Feature-major samples that are a tile as they lie take no way out.
+                // What lies side by side in the output is written vector by vector, and the last of them, if it is not
+                // full, slowly. Feature-major samples that are a tile as they lie take no way out.
                 let tile = batch.samples() <= isa.lanes() * isa.tile_vectors() && whole(samples);
                 match (batch.is_feature_major(), out) {
                     (false, false) => ((0.12, 1.0, 0.1), 2e5),

@@ -41,19 +41,20 @@ impl Output<'_> {
 }
 
 impl SparseLinear {
-    /// Whether the sums of a tile are kept in the caller's `y` from the first panel on, instead of in a buffer that is copied there at the
-    /// end. For that `y` has to lie as a tile does: feature-major, without gaps, with no samples but the tile's. Each panel loads the sums
-    /// and stores them again; where `y` does not begin at a whole vector, half of the vectors of 8 lanes and all of those of 16 cross
-    /// a cache line each time, and with many panels that takes longer than the copy (measured with AVX2).
+    /// Whether the sums of a tile are kept in the caller's `y` from the first panel on, instead of in a buffer that is
+    /// copied there at the end. For that `y` has to lie as a tile does: feature-major, without gaps, with no samples
+    /// but the tile's. Each panel loads the sums and stores them again; where `y` does not begin at a whole vector,
+    /// half of the vectors of 8 lanes and all of those of 16 cross a cache line each time, and with many panels that
+    /// takes longer than the copy (measured with AVX2).
     fn sums_at_once(&self, tile: &Tile, y: &ArrayViewMut2<'_, f32>) -> bool {
         let (lanes, panels) = (self.isa().lanes(), self.panels(tile.widest).panels_of_band());
         let aligned = (y.as_ptr() as usize).is_multiple_of(size_of::<f32>() * lanes);
         y.nrows() == tile.width && y.t().is_standard_layout() && (aligned || lanes * panels <= 32)
     }
 
-    /// The layer on a tile of samples. Threads of the current rayon pool share its rows out, as many as there are `others`
-    /// beside this one. Each brings samples of the caller's into a buffer for itself, `own` or the first of its two: to wait for what
-    /// another one has brought would take longer.
+    /// The layer on a tile of samples. Threads of the current rayon pool share its rows out, as many as there are
+    /// `others` beside this one. Each brings samples of the caller's into a buffer for itself, `own` or the first of
+    /// its two: to wait for what another one has brought would take longer.
     pub(super) fn forward_tile(
         &self,
         tile: &Tile,
@@ -102,7 +103,8 @@ impl SparseLinear {
             }
             return;
         }
-        // With more threads than bands, a half of the threads could be left without a band: no more of them than bands are counted.
+        // With more threads than bands, a half of the threads could be left without a band: no more of them than bands
+        // are counted.
         let threads = (others.len() + 1).min(bands.len());
         let middle = bands.start + bands.len() * (threads / 2) / threads;
         let (left, right) = output.split(matrix.rows_of(bands.start..middle).len(), tile.width);
@@ -114,8 +116,8 @@ impl SparseLinear {
         );
     }
 
-    /// Some bands of the layer on a tile of the caller's samples, which are brought into `buffer` (`[in, width]` and more) a panel at a
-    /// time: the first bands of rows find them in the cache.
+    /// Some bands of the layer on a tile of the caller's samples, which are brought into `buffer` (`[in, width]` and
+    /// more) a panel at a time: the first bands of rows find them in the cache.
     fn forward_loading(
         &self,
         matrix: &PanelMatrix,

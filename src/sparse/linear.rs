@@ -56,8 +56,8 @@ impl SparseLinear {
     /// fastest kernels of this CPU (see [`Isa::detect`]).
     ///
     /// # Errors
-    /// When the CSR breaks its invariants, the bias has another length, a slope is not finite, or `TOMBOLA_ISA` names an instruction set
-    /// that this CPU lacks.
+    /// When the CSR breaks its invariants, the bias has another length, a slope is not finite, or `TOMBOLA_ISA` names
+    /// an instruction set that this CPU lacks.
     pub fn new(weight: Csr, bias: Option<Array1<f32>>, activation: Activation) -> Result<Self> {
         Self::with_isa(weight, bias, activation, Isa::detect()?)
     }
@@ -141,8 +141,9 @@ impl SparseLinear {
         csr::bytes(self.csr()) + size_of_val(self.bias_slice())
     }
 
-    /// Bytes of the weights as packed in a format, and of the bias. (Panels and slots for lookup may be packed once more:
-    /// panels for batches of one vector of samples, and with AVX2 of two, slots for batches of more than one sample.)
+    /// Bytes of the weights as packed in a format, and of the bias. (Panels and slots for lookup may be packed once
+    /// more: panels for batches of one vector of samples, and with AVX2 of two, slots for batches of more than one
+    /// sample.)
     pub fn packed_bytes(&self, format: Format) -> usize {
         let weights = match format {
             Format::Csr => csr::bytes(self.csr()),
@@ -243,8 +244,8 @@ impl SparseLinear {
     }
 
     /// The layer on a whole batch, by the dense product on some threads of the current rayon pool. What a pruned weight
-    /// multiplies counts there, if it is infinite or NaN: samples with NaN in their output are done again from the CSR. The
-    /// buffers hold the activations of a tile, before and after the layer.
+    /// multiplies counts there, if it is infinite or NaN: samples with NaN in their output are done again from the CSR.
+    /// The buffers hold the activations of a tile, before and after the layer.
     #[cfg(feature = "dense")]
     pub(super) fn forward_batch(
         &self,
@@ -254,8 +255,8 @@ impl SparseLinear {
         threads: usize,
     ) {
         let (samples, (out, inputs)) = (x.nrows(), self.shape());
-        // Where only the outputs lie in rows, that is enough: the way there for the inputs takes longer than it saves. (By 0 to a third, of six
-        // networks with 2 to 12 samples on a Granite Rapids.)
+        // Where only the outputs lie in rows, that is enough: the way there for the inputs takes longer than it saves.
+        // (By 0 to a third, of six networks with 2 to 12 samples on a Granite Rapids.)
         let rows = y.strides()[1] == 1;
         // Threads must not show: for these faer's share out the inputs, and each output's sum with them.
         let columns = samples == 1 && by_columns((out, inputs), self.isa);

@@ -17,15 +17,16 @@ use crate::plan::{Batch, Choice, Format, Layout, Plan, Seconds};
 /// Rounds of each timing.
 const ROUNDS: usize = 7;
 
-/// What the cost model finds so many times slower than the best is not timed: the model is not as far off as that, and a
-/// batch of thousands through a kernel for single samples would take minutes.
+/// What the cost model finds so many times slower than the best is not timed: the model is not as far off as that, and
+/// a batch of thousands through a kernel for single samples would take minutes.
 const HOPELESS: f64 = 6.0;
 
 impl Plan {
-    /// The plan that runs a batch fastest on this machine, on one thread. (A number is a row-major batch of so many samples; for others
-    /// see [`Batch`].) Each layer is timed in each format that the cost model gives a chance, and then the whole network by the best plan
-    /// of these times, by the cost model's, and with all layers in one format, as far as the cost model gives these a chance. That is
-    /// some 50 passes or more, and packs the weights in those formats. [`SparseMlp::with_plan`] puts the plan to use.
+    /// The plan that runs a batch fastest on this machine, on one thread. (A number is a row-major batch of so many
+    /// samples; for others see [`Batch`].) Each layer is timed in each format that the cost model gives a chance, and
+    /// then the whole network by the best plan of these times, by the cost model's, and with all layers in one format,
+    /// as far as the cost model gives these a chance. That is some 50 passes or more, and packs the weights in those
+    /// formats. [`SparseMlp::with_plan`] puts the plan to use.
     pub fn measured(mlp: &SparseMlp, batch: impl Into<Batch>) -> Self {
         let batch = batch.into();
         // A longer batch is more of the same.
@@ -77,7 +78,8 @@ impl Plan {
     }
 }
 
-/// The seconds that a layer takes alone, without the way in and out, by those candidates, fastest first, that have a chance.
+/// The seconds that a layer takes alone, without the way in and out, by those candidates, fastest first, that have a
+/// chance.
 fn times(mlp: &SparseMlp, layer: &SparseLinear, batch: Batch, candidates: &[(Choice, f64)]) -> Seconds {
     let (isa, samples) = (mlp.isa(), batch.samples());
     let (shape, Workspace { threads, .. }) = (layer.shape(), mlp.workspace(1));

@@ -84,8 +84,9 @@ impl SparseMlp {
         self.layers.iter().map(SparseLinear::kept).sum()
     }
 
-    /// The output `[batch, out]` for `x` of shape `[batch, in]`, row-major or of any strides. It makes a plan and buffers with each
-    /// call, which take a few microseconds: many small batches are faster by [`forward_into`](Self::forward_into).
+    /// The output `[batch, out]` for `x` of shape `[batch, in]`, row-major or of any strides. It makes a plan and
+    /// buffers with each call, which take a few microseconds: many small batches are faster by
+    /// [`forward_into`](Self::forward_into).
     ///
     /// # Errors
     /// When `x` has another count of features.
@@ -95,13 +96,15 @@ impl SparseMlp {
         Ok(y)
     }
 
-    /// [`forward`](Self::forward) into `y` (`[batch, out]`, of any strides), allocating nothing on one thread (but where a
-    /// [plan](Self::plan) has a dense layer: what faer allocates, and a sample where `y` is neither row-major nor feature-major).
+    /// [`forward`](Self::forward) into `y` (`[batch, out]`, of any strides), allocating nothing on one thread (but
+    /// where a [plan](Self::plan) has a dense layer: what faer allocates, and a sample where `y` is neither row-major
+    /// nor feature-major).
     ///
-    /// The same input gives the same bits, whatever the workspace held before. (Where it lies the other way, row-major or feature-major,
-    /// its [plan](Self::plan) may be another, and its bits with it; and faer's may be others for other strides.) Formats add in different
-    /// orders: what is infinite or NaN in one is so in all, unless finite numbers overflow on the way. A batch beyond the one that the
-    /// workspace was made for is served too, and may pack weights first.
+    /// The same input gives the same bits, whatever the workspace held before. (Where it lies the other way, row-major
+    /// or feature-major, its [plan](Self::plan) may be another, and its bits with it; and faer's may be others for
+    /// other strides.) Formats add in different orders: what is infinite or NaN in one is so in all, unless finite
+    /// numbers overflow on the way. A batch beyond the one that the workspace was made for is served too, and may pack
+    /// weights first.
     ///
     /// # Errors
     /// When `x` or `y` has another shape, or the workspace is too small because it is another network's.
@@ -146,14 +149,14 @@ impl SparseMlp {
         self.packed_workspace(max_batch, 1)
     }
 
-    /// [`workspace`](Self::workspace) for as many threads as the current rayon pool has, which share the packing, too: with it, `forward_into` cuts
-    /// a batch into a part for each of them, or the rows of large layers where these parts would be too small: less than two vectors of
-    /// samples, or where `y` is feature-major 256 samples. Of a single sample, or a few, they share the rows of layers with more than
-    /// 130,000 weights; smaller ones take less time than it takes to hand them over. The bits of the result do not depend on the number
-    /// of threads.
+    /// [`workspace`](Self::workspace) for as many threads as the current rayon pool has, which share the packing, too:
+    /// with it, `forward_into` cuts a batch into a part for each of them, or the rows of large layers where these parts
+    /// would be too small: less than two vectors of samples, or where `y` is feature-major 256 samples. Of a single
+    /// sample, or a few, they share the rows of layers with more than 130,000 weights; smaller ones take less time than
+    /// it takes to hand them over. The bits of the result do not depend on the number of threads.
     ///
-    /// To enter a pool from outside takes some microseconds: many small batches are faster within one `install`, or from a
-    /// thread that is one of the pool's (`ThreadPoolBuilder::use_current_thread`).
+    /// To enter a pool from outside takes some microseconds: many small batches are faster within one `install`, or
+    /// from a thread that is one of the pool's (`ThreadPoolBuilder::use_current_thread`).
     ///
     /// ```
     /// # use ndarray::Array2;
@@ -211,7 +214,8 @@ impl SparseMlp {
         }
     }
 
-    /// A workspace for batches of up to so many samples of a network whose weights are packed when they are first needed.
+    /// A workspace for batches of up to so many samples of a network whose weights are packed when they are first
+    /// needed.
     fn buffers(&self, threads: usize, max_batch: usize) -> Workspace {
         let buffers = || std::array::from_fn(|_| Aligned::zeros(self.buffer_len(max_batch)));
         Workspace {
@@ -223,8 +227,8 @@ impl SparseMlp {
         }
     }
 
-    /// What runs each layer for a batch, by the cost model or by the plans that this network was [given](Self::with_plan). A number is
-    /// a row-major batch of so many samples; for others see [`Batch`].
+    /// What runs each layer for a batch, by the cost model or by the plans that this network was
+    /// [given](Self::with_plan). A number is a row-major batch of so many samples; for others see [`Batch`].
     pub fn plan(&self, batch: impl Into<Batch>) -> Plan {
         let mut plan = Plan::empty(self.isa);
         self.plan_into(batch.into(), &mut plan);
@@ -232,8 +236,9 @@ impl SparseMlp {
     }
 
     /// The same network, with a plan of its own for batches of up to [`Plan::batch`] samples: the smallest of the given
-    /// plans that reaches a batch is the one that runs it, and larger batches run by the largest plan. Plans for batches that lie as this
-    /// one does, row-major or feature-major, come first; where there is none, the others count.
+    /// plans that reaches a batch is the one that runs it, and larger batches run by the largest plan. Plans for
+    /// batches that lie as this one does, row-major or feature-major, come first; where there is none, the others
+    /// count.
     ///
     /// ```
     /// # use ndarray::Array2;
@@ -249,7 +254,8 @@ impl SparseMlp {
     /// ```
     ///
     /// # Errors
-    /// When the plan is another network's: its layers have other shapes, or its kernels are for another instruction set.
+    /// When the plan is another network's: its layers have other shapes, or its kernels are for another instruction
+    /// set.
     pub fn with_plan(mut self, plan: Plan) -> Result<Self> {
         plan.check("SparseMlp::with_plan", self.profiles(), self.isa)?;
         let key = |plan: &Plan| (plan.batch(), plan.is_feature_major());
@@ -278,10 +284,10 @@ impl SparseMlp {
         self.isa
     }
 
-    /// What runs each layer for a batch and why (a number is a row-major batch of so many samples; for others see [`Batch`]): a line a
-    /// layer, with the time that it is expected to take without conversions on one thread, and what the other kernels would take; then
-    /// the time of all, with that of bringing activations from layout to layout. [`Origin`](crate::plan::Origin) says how far to trust
-    /// these times.
+    /// What runs each layer for a batch and why (a number is a row-major batch of so many samples; for others see
+    /// [`Batch`]): a line a layer, with the time that it is expected to take without conversions on one thread, and
+    /// what the other kernels would take; then the time of all, with that of bringing activations from layout to
+    /// layout. [`Origin`](crate::plan::Origin) says how far to trust these times.
     pub fn explain(&self, batch: impl Into<Batch>) -> String {
         let plan = self.plan(batch);
         let mut text = String::new();
@@ -311,8 +317,8 @@ impl SparseMlp {
         self.widest().next_multiple_of(MAX_TABLES * self.isa.lanes())
     }
 
-    /// Floats of the widest layer's activations, in the widest tile of batches of up to so many samples, or in rows for lookups or for the
-    /// dense product.
+    /// Floats of the widest layer's activations, in the widest tile of batches of up to so many samples, or in rows for
+    /// lookups or for the dense product.
     fn buffer_len(&self, max_batch: usize) -> usize {
         let tile = self.isa.lanes() * max_batch.div_ceil(self.isa.lanes()).min(self.isa.tile_vectors());
         let samples = tile.max(max_batch.min(FEW_SAMPLES));

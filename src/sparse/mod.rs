@@ -1,9 +1,9 @@
 //! Inference with a ticket: what a program links against.
 //!
 //! A [`SparseLinear`] is a layer, a [`SparseMlp`] a chain of them. Batches come and go as PyTorch has them, row-major
-//! `[batch, features]` (views of any strides will do). A [`Plan`](crate::plan::Plan) says what runs each layer. Neighbours
-//! that work on the same layout of activations are one stretch: in it, a few samples or a tile of some dozens,
-//! feature-major, run through all its layers while they are in the cache.
+//! `[batch, features]` (views of any strides will do). A [`Plan`](crate::plan::Plan) says what runs each layer.
+//! Neighbours that work on the same layout of activations are one stretch: in it, a few samples or a tile of some
+//! dozens, feature-major, run through all its layers while they are in the cache.
 
 mod bands;
 mod linear;

@@ -14,8 +14,8 @@ pub(super) struct Rows {
     pub(super) stride: usize,
 }
 
-/// Samples of which all values of a feature are moved at once, where they follow each other: one sample after the other would go
-/// through the whole batch for each.
+/// Samples of which all values of a feature are moved at once, where they follow each other: one sample after the other
+/// would go through the whole batch for each.
 const TOGETHER: usize = 4;
 
 impl Rows {
@@ -25,7 +25,8 @@ impl Rows {
         let mut rows = rows.chunks_exact_mut(self.stride.max(1)).map(|row| &mut row[..features]);
         if batch > 1 && x.strides()[0] == 1 {
             for samples in self.groups() {
-                // Without gaps the features follow each other in one slice; in a part of a wider matrix each is a slice of its own.
+                // Without gaps the features follow each other in one slice; in a part of a wider matrix each is a slice
+                // of its own.
                 match x.reversed_axes().to_slice() {
                     Some(x) => gather_some(x.chunks_exact(batch), &samples, &mut rows),
                     None => {

@@ -18,13 +18,13 @@ use crate::plan::{Format, Layout, Plan};
 /// to pay for packing its weights, and no more memory than that.
 pub(super) const CHUNK: usize = 2048;
 
-/// Samples of a feature that a thread writes at least, where they lie side by side: narrower parts get in each other's way, presumably as
-/// cores fetch lines ahead that another one writes. (1024×1024, 128 and 256 samples, on two threads of a Granite Rapids: 0.9 to 1.7 times
-/// as fast as on one, and 1.6 to 2 where they share rows.)
+/// Samples of a feature that a thread writes at least, where they lie side by side: narrower parts get in each other's
+/// way, presumably as cores fetch lines ahead that another one writes. (1024×1024, 128 and 256 samples, on two threads
+/// of a Granite Rapids: 0.9 to 1.7 times as fast as on one, and 1.6 to 2 where they share rows.)
 const SIDE_BY_SIDE: usize = 256;
 
-/// From this many kept weights per input and output on, threads share the rows of a layer; with fewer, they share the samples of a
-/// tile. (Measured with 64 samples on two threads of a Granite Rapids, up to 20% either way.)
+/// From this many kept weights per input and output on, threads share the rows of a layer; with fewer, they share the
+/// samples of a tile. (Measured with 64 samples on two threads of a Granite Rapids, up to 20% either way.)
 const MANY_WEIGHTS: usize = 100;
 
 /// How samples share passes over the weights of formats for rows, whatever threads there are.
@@ -41,7 +41,8 @@ struct Groups {
 pub(super) struct Stretch {
     layout: Layout,
     layers: Range<usize>,
-    /// Whether the activations that it hands to the next stretch lie feature-major. (Those of the last one lie as the caller's `y` does.)
+    /// Whether the activations that it hands to the next stretch lie feature-major. (Those of the last one lie as the
+    /// caller's `y` does.)
     by_features: bool,
 }
 
@@ -186,8 +187,8 @@ impl SparseMlp {
         }
     }
 
-    /// A larger batch, in tiles. Threads share its samples out as long as that gives each half enough, and then the rows of
-    /// those layers that have many. The whole batch has a `widest` tile of so many vectors.
+    /// A larger batch, in tiles. Threads share its samples out as long as that gives each half enough, and then the
+    /// rows of those layers that have many. The whole batch has a `widest` tile of so many vectors.
     // What it prepares would be prepared for every layout, which takes as long as a small layer.
     #[inline(never)]
     fn run_tiles(
@@ -219,7 +220,8 @@ impl SparseMlp {
         }
     }
 
-    /// Whether halves of some threads share the samples of a batch that ends in `y`, rather than the rows of its layers.
+    /// Whether halves of some threads share the samples of a batch that ends in `y`, rather than the rows of its
+    /// layers.
     fn share_samples(&self, layers: Range<usize>, y: &ArrayViewMut2<'_, f32>) -> bool {
         let layers = &self.layers()[layers];
         let (samples, by_features) = (y.nrows(), y.strides()[0] == 1 && y.strides()[1] != 1);
@@ -233,14 +235,16 @@ impl SparseMlp {
         } else if tiles(samples, self.isa()).nth(1).is_some() {
             true
         } else {
-            // Narrower tiles take longer for each sample. That is worth it where threads would bring each other more than they compute.
+            // Narrower tiles take longer for each sample. That is worth it where threads would bring each other more
+            // than they compute.
             let kept: usize = layers.iter().map(SparseLinear::kept).sum();
             let activations: usize = layers.iter().map(|layer| layer.shape().0 + layer.shape().1).sum();
             samples >= 4 * self.isa().lanes() && kept < MANY_WEIGHTS * activations
         }
     }
 
-    /// Runs one tile through some layers, on some threads: `x` is the whole `[batch, in]`, `y` the `[samples, out]` of the tile.
+    /// Runs one tile through some layers, on some threads: `x` is the whole `[batch, in]`, `y` the `[samples, out]` of
+    /// the tile.
     fn run_tile(
         &self,
         layers: Range<usize>,
@@ -265,8 +269,8 @@ impl SparseMlp {
         }
     }
 
-    /// A small batch, with the features of a sample side by side. Threads share its groups of samples out, if there is one for each of
-    /// them, and else the rows of those layers that have many weights.
+    /// A small batch, with the features of a sample side by side. Threads share its groups of samples out, if there is
+    /// one for each of them, and else the rows of those layers that have many weights.
     // As above.
     #[inline(never)]
     fn run_rows(
@@ -282,7 +286,8 @@ impl SparseMlp {
         if threads.len() > 1 && self.share_groups(layers.clone(), x.nrows(), together, threads.len()) {
             let count = x.nrows().div_ceil(together);
             if count > threads.len() && count % threads.len() == 1 {
-                // The last group comes after the others: of it they share the rows, rather than wait for a thread that has one more.
+                // The last group comes after the others: of it they share the rows, rather than wait for a thread that
+                // has one more.
                 let (x_alike, x_last) = x.split_at(Axis(0), (count - 1) * together);
                 let (y_alike, y_last) = y.split_at(Axis(0), (count - 1) * together);
                 self.run_rows(plan, layers.clone(), x_alike, y_alike, threads, groups);
@@ -318,7 +323,8 @@ impl SparseMlp {
         }
     }
 
-    /// Whether threads share the groups of some samples, of which each has work enough then, rather than the rows of layers.
+    /// Whether threads share the groups of some samples, of which each has work enough then, rather than the rows of
+    /// layers.
     fn share_groups(&self, layers: Range<usize>, samples: usize, together: usize, threads: usize) -> bool {
         let kept: usize = self.layers()[layers].iter().map(SparseLinear::kept).sum();
         samples.div_ceil(together) >= threads && kept * samples >= threads * SHARE_WEIGHTS

@@ -17,8 +17,8 @@ pub(super) struct Group<'a> {
 }
 
 impl SparseLinear {
-    /// The layer on a group of samples, in a format for rows: `y` is `[samples, stride]`, too. Threads of the current rayon pool share
-    /// its rows, if there are several and it has weights enough.
+    /// The layer on a group of samples, in a format for rows: `y` is `[samples, stride]`, too. Threads of the current
+    /// rayon pool share its rows, if there are several and it has weights enough.
     pub(super) fn forward_rows(&self, format: Format, group: Group<'_>, y: &mut [f32], threads: usize) {
         let mut y = Outputs::new(y, group.samples, group.stride, self.shape().0);
         if threads > 1 {
@@ -32,8 +32,8 @@ impl SparseLinear {
         }
     }
 
-    /// Some neighbouring shares, of which there are the starts, and the end of the last one. They are handed over one by one: a thread that
-    /// has less to do than it seemed takes some of another's.
+    /// Some neighbouring shares, of which there are the starts, and the end of the last one. They are handed over one
+    /// by one: a thread that has less to do than it seemed takes some of another's.
     fn share_rows(&self, format: Format, group: Group<'_>, shares: &[usize], y: Outputs<'_>) {
         if shares.len() <= 2 {
             return self.forward_shares(format, group, y);

@@ -10,11 +10,11 @@ use crate::{Activation, Result};
 impl SparseMlp {
     /// This network without its dead neurons: a smaller one, with the same inputs and outputs, that computes the same.
     ///
-    /// A hidden neuron is dead when none of its weights is kept, or those alone that read other dead neurons: its output is a
-    /// constant then, which goes into the biases of the next layer. And it is dead when nothing that lives reads it.
-    /// So what is left of the weights are those that are [effective](crate::Mask::effective), and they keep their values; outputs
-    /// differ by no more than the order in which a sum is rounded. A hidden layer of which nothing is left keeps one neuron,
-    /// without weights.
+    /// A hidden neuron is dead when none of its weights is kept, or those alone that read other dead neurons: its
+    /// output is a constant then, which goes into the biases of the next layer. And it is dead when nothing that lives
+    /// reads it. So what is left of the weights are those that are [effective](crate::Mask::effective), and they keep
+    /// their values; outputs differ by no more than the order in which a sum is rounded. A hidden layer of which
+    /// nothing is left keeps one neuron, without weights.
     ///
     /// Plans that were [given](Self::with_plan) are for other shapes, and are not taken along.
     ///

@@ -35,8 +35,8 @@ pub(super) enum Source<'a, 'b> {
 }
 
 impl Tile {
-    /// Where the tile's samples are in `x` (`[batch, features]`). `rows` is the place for their slices: to hand so many on takes as
-    /// long as a small layer.
+    /// Where the tile's samples are in `x` (`[batch, features]`). `rows` is the place for their slices: to hand so many
+    /// on takes as long as a small layer.
     pub(super) fn source<'a, 'b>(
         &self,
         x: ArrayView2<'a, f32>,

@@ -12,7 +12,8 @@ use crate::plan::{Batch, Plan};
 /// [`SparseMlp::workspace`](super::SparseMlp::workspace).
 #[derive(Debug)]
 pub struct Workspace {
-    /// The network and the batch that it is ready for, if it is for any: by `plan` and `stretches`, and with room between these.
+    /// The network and the batch that it is ready for, if it is for any: by `plan` and `stretches`, and with room
+    /// between these.
     pub(super) ready: Option<(Identity, Batch)>,
     /// What runs the layers.
     pub(super) plan: Plan,

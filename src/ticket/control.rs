@@ -13,8 +13,8 @@ impl Ticket {
     }
 
     /// As many weights in each layer, chosen by chance, at the same first values: the mask's entries in another order
-    /// (Frankle & Carbin, ICLR 2019). It tells what the choice within the layers is worth. A mask that was drawn by chance with the same
-    /// seed is drawn again.
+    /// (Frankle & Carbin, ICLR 2019). It tells what the choice within the layers is worth. A mask that was drawn by
+    /// chance with the same seed is drawn again.
     ///
     /// # Errors
     /// Never: the counts are those of masks of these shapes.
@@ -23,8 +23,9 @@ impl Ticket {
         self.with_random_mask(&counts, Origin::ShuffledMask, seed)
     }
 
-    /// As many weights in the whole network, chosen by chance with [one density](Distribution::Uniform) for all layers, at the
-    /// same first values. Beside [`shuffled_mask`](Self::shuffled_mask) it tells what the counts of the layers are worth.
+    /// As many weights in the whole network, chosen by chance with [one density](Distribution::Uniform) for all layers,
+    /// at the same first values. Beside [`shuffled_mask`](Self::shuffled_mask) it tells what the counts of the layers
+    /// are worth.
     ///
     /// # Errors
     /// Never: the count is that of masks of these shapes.
@@ -34,8 +35,8 @@ impl Ticket {
     }
 
     /// The same masks, and of the first values of the weights only the sign: each is ±the standard deviation that
-    /// `initialisation` has in its layer, and 0.0 stays (Zhou, Lan, Liu & Yosinski, *Deconstructing Lottery Tickets*, NeurIPS
-    /// 2019). Biases stay, too. It tells what the magnitudes are worth.
+    /// `initialisation` has in its layer, and 0.0 stays (Zhou, Lan, Liu & Yosinski, *Deconstructing Lottery Tickets*,
+    /// NeurIPS 2019). Biases stay, too. It tells what the magnitudes are worth.
     pub fn sign_only(&self, initialisation: Initialisation) -> Self {
         let mut initial = self.initial.clone();
         for (layer, (out, inputs)) in self.shapes().into_iter().enumerate() {

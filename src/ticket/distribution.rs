@@ -25,8 +25,8 @@ pub enum Distribution {
 const NAMES: [(Distribution, &str); 2] = [(Distribution::Uniform, "uniform"), (Distribution::Erk, "erk")];
 
 impl Distribution {
-    /// How many weights each layer of the given `shapes` (`[out, in]`) keeps, together exactly `keep`: the shares rounded
-    /// down, and one more for the largest remainders, among equals the earlier layer.
+    /// How many weights each layer of the given `shapes` (`[out, in]`) keeps, together exactly `keep`: the shares
+    /// rounded down, and one more for the largest remainders, among equals the earlier layer.
     ///
     /// ```
     /// use tombola::ticket::Distribution;

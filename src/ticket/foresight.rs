@@ -20,16 +20,16 @@ pub enum Foresight {
     /// connection. At high sparsity it may prune a whole layer, which leaves a network that nothing flows through;
     /// nothing here prevents that.
     Snip,
-    /// GraSP (Wang, Zhang & Grosse, ICLR 2020): keeps the flow of the gradient. It prunes where −w ⊙ Hg is highest, with
-    /// the Hessian H and the gradient g by the weights (not the biases, as in the authors' program), both of the loss
-    /// whose logits are divided by the temperature 200. It, too, may prune a whole layer.
+    /// GraSP (Wang, Zhang & Grosse, ICLR 2020): keeps the flow of the gradient. It prunes where −w ⊙ Hg is highest,
+    /// with the Hessian H and the gradient g by the weights (not the biases, as in the authors' program), both of the
+    /// loss whose logits are divided by the temperature 200. It, too, may prune a whole layer.
     Grasp,
     /// SynFlow (Tanaka, Kunin, Yamins & Ganguli, NeurIPS 2020): what goes through the weight when ones go into the
-    /// network of the magnitudes |W| without biases, the sum over all paths through it of the products of their |w|.
-    /// It looks at no data, and prunes in 100 rounds to counts that fall exponentially. The scores of each layer sum up to
+    /// network of the magnitudes |W| without biases, the sum over all paths through it of the products of their |w|. It
+    /// looks at no data, and prunes in 100 rounds to counts that fall exponentially. The scores of each layer sum up to
     /// the same flow, so that the fewer weights a layer has left, the more each is worth: layers do not collapse while
-    /// the count has room for paths. Activations are left out: ReLU changes nothing of what is not below 0.
-    /// Between the only weight into a unit and the only one out of it, which are worth the same, rounding decides.
+    /// the count has room for paths. Activations are left out: ReLU changes nothing of what is not below 0. Between the
+    /// only weight into a unit and the only one out of it, which are worth the same, rounding decides.
     SynFlow,
 }
 
@@ -45,15 +45,15 @@ impl Foresight {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Snip, Self::Grasp, Self::SynFlow];
 
-    /// How much each weight is worth, a matrix `[out, in]` for each layer; the highest are to stay. For GraSP that is
-    /// w ⊙ Hg. SynFlow's are those of the whole network, up to a factor that all share, and `samples` are nothing to it.
+    /// How much each weight is worth, a matrix `[out, in]` for each layer; the highest are to stay. For GraSP that is w
+    /// ⊙ Hg. SynFlow's are those of the whole network, up to a factor that all share, and `samples` are nothing to it.
     /// SNIP and GraSP look at all `samples` at once; their authors take ten of each class.
     ///
     /// To rank within layers, give them to [`Mask::highest_within`].
     ///
     /// # Errors
-    /// For SNIP and GraSP, when there are no samples, their shapes do not fit the network or each other, or a label is no
-    /// class.
+    /// For SNIP and GraSP, when there are no samples, their shapes do not fit the network or each other, or a label is
+    /// no class.
     pub fn scores(self, network: &DenseMlp, samples: Samples<'_>) -> Result<Vec<Array2<f64>>> {
         if self != Self::SynFlow {
             network.check_samples("Foresight::scores", samples)?;

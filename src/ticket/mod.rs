@@ -7,9 +7,9 @@
 //! signs](Ticket::sign_only), and [another mask of the same counts](Ticket::shuffled_mask), or [of the same total
 //! count](Ticket::random_mask), on the same weights.
 //!
-//! Other ways to a mask: other [scores](Score) of a trained network; pruning [before training](Foresight); and masks that
-//! [change during training](Rewiring), from a random one of some [distribution](Distribution) over the layers. Which layers
-//! can do without many weights, a [scan](Sensitivity) tells.
+//! Other ways to a mask: other [scores](Score) of a trained network; pruning [before training](Foresight); and masks
+//! that [change during training](Rewiring), from a random one of some [distribution](Distribution) over the layers.
+//! Which layers can do without many weights, a [scan](Sensitivity) tells.
 
 mod control;
 mod distribution;

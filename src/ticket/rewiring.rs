@@ -17,8 +17,8 @@ use crate::{Error, Mask, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Growth {
-    /// At random: SET (Mocanu et al., *Scalable Training of Artificial Neural Networks with Adaptive Sparse Connectivity
-    /// Inspired by Network Science*, Nature Communications 2018).
+    /// At random: SET (Mocanu et al., *Scalable Training of Artificial Neural Networks with Adaptive Sparse
+    /// Connectivity Inspired by Network Science*, Nature Communications 2018).
     Random,
     /// Where the magnitude of the dense gradient is largest: RigL (Evci, Gale, Menick, Castro & Elsen, *Rigging the
     /// Lottery*, ICML 2020).
@@ -90,9 +90,9 @@ impl Rewiring {
         check_share(operation, "end", self.end)
     }
 
-    /// The share of connections to replace after `step` of the `steps` of the whole training, and `None` if the masks are
-    /// to stay: they change at the positive multiples of the interval that are below `end · steps`. Whether such an update
-    /// takes the place of the next step, [`Growth::takes_a_step`] tells.
+    /// The share of connections to replace after `step` of the `steps` of the whole training, and `None` if the masks
+    /// are to stay: they change at the positive multiples of the interval that are below `end · steps`. Whether such an
+    /// update takes the place of the next step, [`Growth::takes_a_step`] tells.
     pub fn fraction_at(&self, step: usize, steps: usize) -> Option<f64> {
         let end = self.end * steps as f64;
         if step == 0 || self.interval == 0 || !step.is_multiple_of(self.interval) || step as f64 >= end {
@@ -106,27 +106,27 @@ impl Rewiring {
 }
 
 impl Growth {
-    /// Whether an update takes the place of a step of the optimizer, which has the gradient that the update needs: so in
-    /// RigL. SET changes the mask between two steps.
+    /// Whether an update takes the place of a step of the optimizer, which has the gradient that the update needs: so
+    /// in RigL. SET changes the mask between two steps.
     pub fn takes_a_step(self) -> bool {
         self == Self::Gradient
     }
 
-    /// Drops `fraction` of the weights that a layer's `mask` keeps, rounded to the nearest count (halves to even), those
-    /// smallest by magnitude, and grows as many. Ties stay, and grow, in the order of their index.
+    /// Drops `fraction` of the weights that a layer's `mask` keeps, rounded to the nearest count (halves to even),
+    /// those smallest by magnitude, and grows as many. Ties stay, and grow, in the order of their index.
     ///
-    /// As both papers have it, a connection may grow wherever there is none once the smallest are dropped, so it may be one
-    /// of these. Under RigL a weight that is dropped and grown at once has never gone: it keeps its value, as in its
-    /// authors' program, and is not among the `grown`. Under SET it begins anew. A layer that keeps everything, or
+    /// As both papers have it, a connection may grow wherever there is none once the smallest are dropped, so it may be
+    /// one of these. Under RigL a weight that is dropped and grown at once has never gone: it keeps its value, as in
+    /// its authors' program, and is not among the `grown`. Under SET it begins anew. A layer that keeps everything, or
     /// nothing, has nothing to rewire, and stays.
     ///
-    /// `weight` and `gradient` are `[out, in]`. The gradient is that of the loss by all weights, the pruned ones, too; SET
-    /// does not look at it. `seed` is for SET: give each update its own, and each layer of a network, as
+    /// `weight` and `gradient` are `[out, in]`. The gradient is that of the loss by all weights, the pruned ones, too;
+    /// SET does not look at it. `seed` is for SET: give each update its own, and each layer of a network, as
     /// [`rewire_all`](Self::rewire_all) does.
     ///
     /// # Errors
-    /// When a shape is not that of the mask, `fraction` is outside of [0, 1], a kept weight is NaN, or a gradient is NaN
-    /// that RigL looks at.
+    /// When a shape is not that of the mask, `fraction` is outside of [0, 1], a kept weight is NaN, or a gradient is
+    /// NaN that RigL looks at.
     pub fn rewire(
         self,
         mask: &Mask,

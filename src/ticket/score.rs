@@ -44,8 +44,8 @@ impl Score {
     pub const ALL: [Self; 5] =
         [Self::Magnitude, Self::InitialMagnitude, Self::MagnitudeIncrease, Self::Movement, Self::Random];
 
-    /// A score for each weight, a matrix `[out, in]` for each layer, of a network at its first values and after training.
-    /// They are f64, in which no difference of two f32 is lost to rounding that would make a tie. `seed` is
+    /// A score for each weight, a matrix `[out, in]` for each layer, of a network at its first values and after
+    /// training. They are f64, in which no difference of two f32 is lost to rounding that would make a tie. `seed` is
     /// [`Random`](Self::Random)'s.
     ///
     /// # Errors
@@ -74,12 +74,12 @@ impl Score {
         Ok(layers.map(|(first, last)| Zip::from(first).and(last).map_collect(&mut score)).collect())
     }
 
-    /// Of the weights that `masks` keep, those of highest [score](Self::scores) in each layer: exactly `keep[l]` of layer
-    /// `l`. Ties stay in the order of their index.
+    /// Of the weights that `masks` keep, those of highest [score](Self::scores) in each layer: exactly `keep[l]` of
+    /// layer `l`. Ties stay in the order of their index.
     ///
     /// # Errors
-    /// When there is not one mask a layer, of its shape, and one count a mask, a mask keeps fewer than its count, or the
-    /// score of a kept weight is NaN.
+    /// When there is not one mask a layer, of its shape, and one count a mask, a mask keeps fewer than its count, or
+    /// the score of a kept weight is NaN.
     pub fn masks(
         self,
         initial: &DenseMlp,

@@ -3,8 +3,8 @@
 use crate::dense::{DenseMlp, Evaluation, Samples};
 use crate::{Error, Mask, Result};
 
-/// How a network fares when one layer at a time is pruned by magnitude and nothing is trained again (Li, Kadav, Durdanovic,
-/// Samet & Graf, *Pruning Filters for Efficient ConvNets*, ICLR 2017, §3.2; Han et al., NeurIPS 2015).
+/// How a network fares when one layer at a time is pruned by magnitude and nothing is trained again (Li, Kadav,
+/// Durdanovic, Samet & Graf, *Pruning Filters for Efficient ConvNets*, ICLR 2017, §3.2; Han et al., NeurIPS 2015).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sensitivity {
     /// The network as it came.
@@ -24,8 +24,8 @@ pub struct Pruned {
 }
 
 impl Sensitivity {
-    /// Evaluates `network` on `samples` once for each layer and sparsity. Of `n` weights the `round(sparsity·n)` smallest by
-    /// magnitude are pruned; at sparsity 1 the layer gives its biases alone.
+    /// Evaluates `network` on `samples` once for each layer and sparsity. Of `n` weights the `round(sparsity·n)`
+    /// smallest by magnitude are pruned; at sparsity 1 the layer gives its biases alone.
     ///
     /// # Errors
     /// When a sparsity is outside of [0, 1], a weight is NaN, there are no samples, their shapes do not fit the network

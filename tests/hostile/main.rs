@@ -1,5 +1,5 @@
-//! Files that mean harm, or came to it: each is refused by an error that names the file, the tensor or line, and the fault,
-//! and for little memory. What is odd and right is read.
+//! Files that mean harm, or came to it: each is refused by an error that names the file, the tensor or line, and the
+//! fault, and for little memory. What is odd and right is read.
 #![cfg(feature = "io")]
 
 mod allocator;
@@ -29,8 +29,8 @@ impl Case {
         Self { name, bytes: bytes.into(), fault, packed: false }
     }
 
-    /// Bytes that refusing it may take. A header of JSON makes up to a dozen bytes of each; and an archive may be unpacked to
-    /// 1032 times its size and 16 MB, of which there is one copy.
+    /// Bytes that refusing it may take. A header of JSON makes up to a dozen bytes of each; and an archive may be
+    /// unpacked to 1032 times its size and 16 MB, of which there is one copy.
     fn room(&self) -> usize {
         let len = self.bytes.len();
         16 * len + if self.packed { 1032 * len + (16 << 20) + (1 << 16) } else { 1 << 14 }
@@ -179,8 +179,8 @@ fn pruning_does_not_spread_out_what_is_all_but_empty() {
     assert!(peak < 40 << 20, "{peak} bytes for a million empty rows");
 }
 
-/// What packs as well as anything can is an honest array, and of what it unpacks to there is one copy beside the model's.
-/// Unpacked in a file, there is none.
+/// What packs as well as anything can is an honest array, and of what it unpacks to there is one copy beside the
+/// model's. Unpacked in a file, there is none.
 #[test]
 #[cfg(feature = "numpy")]
 fn zeros_are_unpacked_once() {

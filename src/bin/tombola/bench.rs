@@ -14,9 +14,9 @@ const REGRET: f64 = 1.1;
 
 /// Time a model on this machine: dense, and in every sparse way.
 ///
-/// Dense is faer in its three orientations; × is over the fastest of them: of the best times, and between which quartiles the
-/// rounds lie. All run in turn in one process, on one thread; conversions, bias and activations count. The pick of the plan, ▸,
-/// is what runs in a program that links tombola.
+/// Dense is faer in its three orientations; × is over the fastest of them: of the best times, and between which
+/// quartiles the rounds lie. All run in turn in one process, on one thread; conversions, bias and activations count.
+/// The pick of the plan, ▸, is what runs in a program that links tombola.
 #[derive(Args)]
 #[command(after_help = "Examples:
   tombola bench ticket.safetensors

@@ -11,8 +11,8 @@ use crate::{Failure, plain, print};
 
 /// Make a sparse model of a checkpoint.
 ///
-/// Reads safetensors files (weights with zeros, torch.nn.utils.prune, parametrizations, compressed-tensors' bitmasks, and
-/// tombola's own), numpy's and scipy's .npy and .npz, and Matrix Market.
+/// Reads safetensors files (weights with zeros, torch.nn.utils.prune, parametrizations, compressed-tensors' bitmasks,
+/// and tombola's own), numpy's and scipy's .npy and .npz, and Matrix Market.
 #[derive(Args)]
 #[command(after_help = "Examples:
   tombola convert checkpoint.safetensors ticket.safetensors
@@ -35,9 +35,9 @@ pub(crate) struct Output {
     /// Write pruned weights as zeros: .safetensors or .npz (numpy) with NAME.weight and NAME.bias of all layers.
     #[arg(long)]
     dense: bool,
-    /// The file to write: .safetensors, or .npz (scipy), .mtx (Matrix Market) or .npy (numpy, with zeros) for the weights
-    /// of a layer, in whose name {} stands for the layer's. It is written beside its place and moved there: whole, or
-    /// not at all.
+    /// The file to write: .safetensors, or .npz (scipy), .mtx (Matrix Market) or .npy (numpy, with zeros) for the
+    /// weights of a layer, in whose name {} stands for the layer's. It is written beside its place and moved there:
+    /// whole, or not at all.
     output: PathBuf,
 }
 

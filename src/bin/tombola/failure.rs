@@ -28,7 +28,8 @@ impl Failure {
         Self { sentence: format!("{subject}: {}", self.sentence), ..self }
     }
 
-    /// What a name or an option asks for is not to be had: the command line makes no sense, unless it is a file that is the reason.
+    /// What a name or an option asks for is not to be had: the command line makes no sense, unless it is a file that is
+    /// the reason.
     pub(crate) fn wish(error: Error) -> Self {
         match error.kind() {
             ErrorKind::Value | ErrorKind::Shape | ErrorKind::Unsupported => {

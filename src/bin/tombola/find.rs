@@ -19,9 +19,9 @@ pub(crate) const DATA_SEED: u64 = 0;
 
 /// Find winning tickets: train, prune, rewind, again and again.
 ///
-/// A trial is one process with one seed and one folder; `tombola report` merges any number of them. Ctrl-C saves and ends it with
-/// status 130, and --resume goes on, to the same bits. A folder with a trial, or with files of the names that a trial has, is never written
-/// over.
+/// A trial is one process with one seed and one folder; `tombola report` merges any number of them. Ctrl-C saves and
+/// ends it with status 130, and --resume goes on, to the same bits. A folder with a trial, or with files of the names
+/// that a trial has, is never written over.
 #[derive(Args)]
 #[command(after_help = "Examples:
   tombola find --preset digits --out runs/1
@@ -46,9 +46,9 @@ pub(crate) struct Find {
     /// An eighth of the iterations.
     #[arg(long)]
     quick: bool,
-    /// digits, mnist1d, a folder with the four files of MNIST or its kin, or a pair x.npy,y.npy; with --resume, where the data of
-    /// the trial has gone. Numbers are scaled to the mean 0 and the deviation 1 of those for training (of each pixel, for digits), and so
-    /// must be those that the networks are given later.
+    /// digits, mnist1d, a folder with the four files of MNIST or its kin, or a pair x.npy,y.npy; with --resume, where
+    /// the data of the trial has gone. Numbers are scaled to the mean 0 and the deviation 1 of those for training (of
+    /// each pixel, for digits), and so must be those that the networks are given later.
     #[arg(long)]
     data: Option<String>,
     /// Of the initial weights, the order of the samples, and what else is random.
@@ -85,8 +85,8 @@ struct Changes {
     /// Iterations from one checkpoint to the next: what a killed process may lose.
     #[arg(long, value_name = "N")]
     checkpoint_every: Option<usize>,
-    /// iterative:SCORE or one-shot:SCORE (magnitude, initial-magnitude, magnitude-increase, movement, random), snip, grasp,
-    /// synflow, set:SPREAD or rigl:SPREAD (erk, uniform).
+    /// iterative:SCORE or one-shot:SCORE (magnitude, initial-magnitude, magnitude-increase, movement, random), snip,
+    /// grasp, synflow, set:SPREAD or rigl:SPREAD (erk, uniform).
     #[arg(long, value_parser = parse::<Method>)]
     method: Option<Method>,
     /// unstructured, n:M (N of every M), ROWSxCOLUMNS (blocks), fan-in or neurons.
@@ -107,7 +107,8 @@ struct Changes {
     /// initial, iteration:N, learning-rate:N or fine-tune:N.
     #[arg(long, value_parser = parse::<Rewind>)]
     rewind: Option<Rewind>,
-    /// What to train beside each ticket: reinitialised, random-mask, shuffled-mask, sign-only; an empty word for nothing.
+    /// What to train beside each ticket: reinitialised, random-mask, shuffled-mask, sign-only; an empty word for
+    /// nothing.
     #[arg(long, value_name = "NAME,…")]
     controls: Option<String>,
 }

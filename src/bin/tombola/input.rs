@@ -24,13 +24,14 @@ pub(crate) struct Input {
     /// Masks of 0 and 1, named like the weights, with or without `_mask`.
     #[arg(long, value_name = "FILE")]
     masks: Option<PathBuf>,
-    /// Prune what the masks leave, up to this sparsity of the whole layer: magnitude:0.8 (each layer), global:0.8 (all together),
-    /// quantile:0.8 (what is not above the 0.8 quantile), 2:4 (any N:M), block:16x1:0.8 and global-block:16x1:0.8 (ROWSxCOLUMNS; block:16x1:l1:0.8 and block:16x1:max:0.8 for
-    /// another norm than l2), fan-in:0.8 or neurons:0.5.
+    /// Prune what the masks leave, up to this sparsity of the whole layer: magnitude:0.8 (each layer), global:0.8 (all
+    /// together), quantile:0.8 (what is not above the 0.8 quantile), 2:4 (any N:M), block:16x1:0.8 and
+    /// global-block:16x1:0.8 (ROWSxCOLUMNS; block:16x1:l1:0.8 and block:16x1:max:0.8 for another norm than l2),
+    /// fan-in:0.8 or neurons:0.5.
     #[arg(long, value_name = "CRITERION", value_parser = parse::<Criterion>)]
     prune: Option<Criterion>,
-    /// The layers to take, first to last, and no others. Without it, all of them run in the order of their names (fc2 before fc10) if their
-    /// shapes fit so, else in the only order in which they do.
+    /// The layers to take, first to last, and no others. Without it, all of them run in the order of their names (fc2
+    /// before fc10) if their shapes fit so, else in the only order in which they do.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     layers: Vec<String>,
     /// The activation of each layer: identity, relu, leaky_relu(0.01), gelu, gelu_tanh, sigmoid, tanh, softmax.

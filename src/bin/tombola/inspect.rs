@@ -13,9 +13,9 @@ use crate::{Failure, plain, print};
 
 /// Say what a model holds, layer by layer, and what would run it.
 ///
-/// Effective weights are those on a path from an input to an output; all others are dead. Rows are outputs, columns inputs.
-/// Packed bytes are those of the format that the plan takes for the first batch size. Times are expected, by a cost model, on
-/// one thread; `tombola bench` measures them.
+/// Effective weights are those on a path from an input to an output; all others are dead. Rows are outputs, columns
+/// inputs. Packed bytes are those of the format that the plan takes for the first batch size. Times are expected, by a
+/// cost model, on one thread; `tombola bench` measures them.
 #[derive(Args)]
 #[command(after_help = "Examples:
   tombola inspect ticket.safetensors

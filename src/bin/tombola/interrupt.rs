@@ -24,7 +24,8 @@ pub(crate) fn watch() -> Result<impl Fn() -> bool, Failure> {
 /// From now on, ends the program when the user wants it to stop, and removes this file, which is not finished.
 pub(crate) fn remove_when_stopped(draft: PathBuf) -> Result<(), Failure> {
     handle(move || {
-        // What is not there any more is finished, and so is the program, nearly. There is nobody left to tell if it cannot be removed.
+        // What is not there any more is finished, and so is the program, nearly. There is nobody left to tell if it
+        // cannot be removed.
         if fs::remove_file(&draft).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             return;
         }
@@ -40,7 +41,8 @@ fn handle(handler: impl FnMut() + Send + 'static) -> Result<(), Failure> {
     ctrlc::set_handler(handler).map_err(|error| Failure::io(format!("signals: {error}")))
 }
 
-/// Whether SIGHUP, the first of the signals, is ignored, as nohup has it: a handler would be one for that, too. Only Linux tells.
+/// Whether SIGHUP, the first of the signals, is ignored, as nohup has it: a handler would be one for that, too. Only
+/// Linux tells.
 fn outlives_its_terminal() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

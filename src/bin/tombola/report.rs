@@ -11,11 +11,11 @@ use crate::{Failure, print};
 
 /// Merge trials into a report.
 ///
-/// Any number of trials of one recipe, each with a seed of its own; one that is not finished counts with the rounds that it has.
-/// Numbers are over trials, mean ± sample standard deviation. Weights in brackets are those on a path from an input to an
-/// output, where that is another number. Accuracy is of the test samples, with the weights of the lowest validation loss
-/// (early stop: at which iteration), and at the end of training. Difference is of accuracy at early stop in points, in pairs of
-/// the same seed: ticket − dense, control − ticket. n is the count of trials.
+/// Any number of trials of one recipe, each with a seed of its own; one that is not finished counts with the rounds
+/// that it has. Numbers are over trials, mean ± sample standard deviation. Weights in brackets are those on a path from
+/// an input to an output, where that is another number. Accuracy is of the test samples, with the weights of the lowest
+/// validation loss (early stop: at which iteration), and at the end of training. Difference is of accuracy at early
+/// stop in points, in pairs of the same seed: ticket − dense, control − ticket. n is the count of trials.
 #[derive(Args)]
 #[command(after_help = "Examples:
   tombola report runs/*

@@ -18,9 +18,9 @@ const LONG: Duration = Duration::from_millis(500);
 
 /// Run a model on samples.
 ///
-/// Input and output are .npy files, [samples, features], and are read and written batch by batch: they may be larger than
-/// memory. Further dimensions of the input are features, too: images [n, 28, 28] have 784. Samples
-/// are taken as they are: they must be scaled as those were that the model was trained on.
+/// Input and output are .npy files, [samples, features], and are read and written batch by batch: they may be larger
+/// than memory. Further dimensions of the input are features, too: images [n, 28, 28] have 784. Samples are taken as
+/// they are: they must be scaled as those were that the model was trained on.
 #[derive(Args)]
 #[command(after_help = "Examples:
   tombola run ticket.safetensors images.npy -o logits.npy
@@ -32,7 +32,8 @@ pub(crate) struct Run {
     /// The samples, a .npy file of any dtype of numbers; - is stdin.
     #[arg(value_name = "INPUT.npy")]
     samples: PathBuf,
-    /// The outputs, a .npy file of f32; - is stdout. It is written beside its place and moved there: whole, or not at all.
+    /// The outputs, a .npy file of f32; - is stdout. It is written beside its place and moved there: whole, or not at
+    /// all.
     #[arg(short, long, value_name = "OUTPUT.npy")]
     output: PathBuf,
     /// Samples at a time.

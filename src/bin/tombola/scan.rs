@@ -13,9 +13,9 @@ use crate::{Failure, plain, print};
 
 /// Tell how much of each layer a trained model can do without.
 ///
-/// One layer at a time is pruned by magnitude, and nothing is trained again. Accuracy is of the validation samples: what is
-/// suggested must not have seen the test. Suggested is the largest of the sparsities at which the accuracy lacks no more than the
-/// tolerance; that all layers are pruned so at once was not measured.
+/// One layer at a time is pruned by magnitude, and nothing is trained again. Accuracy is of the validation samples:
+/// what is suggested must not have seen the test. Suggested is the largest of the sparsities at which the accuracy
+/// lacks no more than the tolerance; that all layers are pruned so at once was not measured.
 #[derive(Args)]
 #[command(after_help = "Examples:
   tombola scan runs/1/trained/round-00.safetensors --data digits

@@ -9,8 +9,9 @@ use crate::{Failure, plain, print};
 
 /// Remove the neurons of a model that do nothing.
 ///
-/// Those that read nothing are constants, which go into the biases of the next layer; those that nothing reads just go. What is left is
-/// a smaller model with the same inputs and outputs, and with every weight that lies on a path between them.
+/// Those that read nothing are constants, which go into the biases of the next layer; those that nothing reads just go.
+/// What is left is a smaller model with the same inputs and outputs, and with every weight that lies on a path between
+/// them.
 #[derive(Args)]
 #[command(after_help = "Examples:
   tombola shrink ticket.safetensors small.safetensors

@@ -1,5 +1,5 @@
-//! MNIST-1D (Greydanus & Kobak, *Scaling Down Deep Learning with MNIST-1D*, ICML 2024), with the parameters of the paper.
-//! The reference is its authors' package `mnist1d` (<https://github.com/greydanus/mnist1d>, Apache-2.0).
+//! MNIST-1D (Greydanus & Kobak, *Scaling Down Deep Learning with MNIST-1D*, ICML 2024), with the parameters of the
+//! paper. The reference is its authors' package `mnist1d` (<https://github.com/greydanus/mnist1d>, Apache-2.0).
 
 mod signal;
 
@@ -19,13 +19,13 @@ const SAMPLES: usize = 5000;
 
 impl Dataset {
     /// MNIST-1D (Greydanus & Kobak, *Scaling Down Deep Learning with MNIST-1D*, ICML 2024): 5,000 signals of 40 points,
-    /// ten classes, as many of each. A class is a template of 12 points, drawn like its digit, which is stretched, scaled,
-    /// moved, sheared and surrounded by noise. In the paper a linear model gets 32% of the test samples right, and a
-    /// perceptron 68%: small as it is, it takes hidden layers.
+    /// ten classes, as many of each. A class is a template of 12 points, drawn like its digit, which is stretched,
+    /// scaled, moved, sheared and surrounded by noise. In the paper a linear model gets 32% of the test samples right,
+    /// and a perceptron 68%: small as it is, it takes hidden layers.
     ///
-    /// They are made here, by the algorithm and the parameters of the paper and from `seed`; so they are others than those
-    /// of its file, whose noise came from numpy. All numbers together have mean 0 and deviation 1. Sample `i` is of class
-    /// `i mod 10`; [`split`](Self::split) gives the paper's 1,000 for the test, and some for validation.
+    /// They are made here, by the algorithm and the parameters of the paper and from `seed`; so they are others than
+    /// those of its file, whose noise came from numpy. All numbers together have mean 0 and deviation 1. Sample `i` is
+    /// of class `i mod 10`; [`split`](Self::split) gives the paper's 1,000 for the test, and some for validation.
     ///
     /// # Errors
     /// Never.

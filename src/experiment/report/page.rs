@@ -62,8 +62,8 @@ impl Report {
         text
     }
 
-    /// Sentences on where a ticket is first clearly worse than the dense network, and a control than the ticket: by more than
-    /// three standard errors of the difference at early stop, of at least two trials.
+    /// Sentences on where a ticket is first clearly worse than the dense network, and a control than the ticket: by
+    /// more than three standard errors of the difference at early stop, of at least two trials.
     pub fn findings(&self) -> Vec<String> {
         let mut controls: Vec<_> = self.rows.iter().map(|row| row.run.control).collect();
         controls.sort_unstable();

@@ -20,8 +20,8 @@ const LARGE: usize = 4096;
 /// The same of a footprint, without what is around it.
 const FOOTPRINT: usize = 784;
 
-/// A mask as a picture in PNG: white is kept, black is pruned; rows are outputs, columns inputs. Small ones are enlarged; of
-/// one that is longer than 4096, a pixel is grey by the share that a block of weights keeps.
+/// A mask as a picture in PNG: white is kept, black is pruned; rows are outputs, columns inputs. Small ones are
+/// enlarged; of one that is longer than 4096, a pixel is grey by the share that a block of weights keeps.
 ///
 /// # Errors
 /// When the mask has no weights.
@@ -45,8 +45,8 @@ pub fn mask(mask: &Mask) -> Result<Vec<u8>> {
     encode("picture::mask", &pixmap)
 }
 
-/// Where on an image `(width, height)` the weights of an input layer are that its mask keeps, as a heat map in PNG: each
-/// pixel's count of kept weights, over all outputs. The inputs are the pixels, row by row.
+/// Where on an image `(width, height)` the weights of an input layer are that its mask keeps, as a heat map in PNG:
+/// each pixel's count of kept weights, over all outputs. The inputs are the pixels, row by row.
 ///
 /// # Errors
 /// When the image has not as many pixels as the mask has inputs, or none.

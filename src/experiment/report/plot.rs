@@ -69,9 +69,9 @@ impl Chart {
 }
 
 impl Report {
-    /// A chart as SVG: the mean over trials against the remaining weights, on a log scale that falls from left to right, with
-    /// bars from the lowest trial to the highest. A control that fails altogether leaves the chart below, so that the rest
-    /// stays readable; the chart says so.
+    /// A chart as SVG: the mean over trials against the remaining weights, on a log scale that falls from left to
+    /// right, with bars from the lowest trial to the highest. A control that fails altogether leaves the chart below,
+    /// so that the rest stays readable; the chart says so.
     ///
     /// # Errors
     /// When no trial has ended a training.

@@ -13,8 +13,8 @@ const OPERATION: &str = "Report::write";
 
 /// Of which masks there are pictures in a report, and what image an input is.
 ///
-/// The masks are those of the first trial. Without wishes they are of its last round and of one in the middle, and an input
-/// layer whose count of inputs is a square has square images.
+/// The masks are those of the first trial. Without wishes they are of its last round and of one in the middle, and an
+/// input layer whose count of inputs is a square has square images.
 #[derive(Clone, Debug, Default)]
 pub struct Pictures {
     rounds: Vec<usize>,
@@ -63,15 +63,16 @@ struct Files {
 }
 
 impl Report {
-    /// Writes the report to a folder, which is made if it is not there: `report.md`, `report.json`, the [charts](Chart) as
-    /// SVG and PNG, and pictures of masks as PNG. Each file appears whole or not at all, `report.md` last, and none before all could be
-    /// made; files of the same names are replaced, others stay.
+    /// Writes the report to a folder, which is made if it is not there: `report.md`, `report.json`, the [charts](Chart)
+    /// as SVG and PNG, and pictures of masks as PNG. Each file appears whole or not at all, `report.md` last, and none
+    /// before all could be made; files of the same names are replaced, others stay.
     ///
     /// Returns sentences on what is left out for want of data; they are in `report.md`, too.
     ///
     /// # Errors
-    /// When a round that `pictures` asks for has no ticket that can be read, a ticket is broken or not what the trial says that
-    /// it is, the images have another count of pixels than the network of inputs, or a file cannot be written.
+    /// When a round that `pictures` asks for has no ticket that can be read, a ticket is broken or not what the trial
+    /// says that it is, the images have another count of pixels than the network of inputs, or a file cannot be
+    /// written.
     pub fn write(&self, folder: impl AsRef<Path>, pictures: &Pictures) -> Result<Vec<String>> {
         let folder = folder.as_ref();
         let mut files = Files::default();

@@ -48,8 +48,8 @@ pub const PLAIN: Limit = Limit { each: 32, any: 1 << 20 };
 /// Of a text, in which a million empty rows take no room.
 pub const TEXT: Limit = Limit { each: 64, any: 64 << 20 };
 
-/// Of an archive, which may unpack to 1032 times its size and 16 MB, and have empty rows, too. Numbers of 16 bits that are not
-/// zero become 32 and 32 of their place.
+/// Of an archive, which may unpack to 1032 times its size and 16 MB, and have empty rows, too. Numbers of 16 bits that
+/// are not zero become 32 and 32 of their place.
 pub const PACKED: Limit = Limit { each: 8 * 1032, any: 192 << 20 };
 
 /// What pruning takes beyond: it spreads a sparse matrix out to 16 million weights.
@@ -117,8 +117,8 @@ fn round_trip(model: &Model) {
     }
 }
 
-/// A safetensors file of what may be one, or the header of one, a line feed and the data. Of the latter, the length of the
-/// header and of the data are put right, which a fuzzer seldom hits.
+/// A safetensors file of what may be one, or the header of one, a line feed and the data. Of the latter, the length of
+/// the header and of the data are put right, which a fuzzer seldom hits.
 pub fn safetensors(bytes: &[u8]) -> Vec<u8> {
     if bytes.first() != Some(&b'{') {
         return bytes.to_vec();
