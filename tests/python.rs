@@ -56,6 +56,18 @@ fn every_file_holds_the_same() {
     assert_eq!(*model.mlp.layers()[0].csr(), expected());
 }
 
+/// Sorted, both matrices come before both biases, either of which fits either.
+#[test]
+fn numbers_say_which_bias_is_whose() {
+    let Model { names, mlp } = Import::new().read(fixture("numbered.npz")).unwrap();
+    assert_eq!(names, ["W1", "W2"]);
+    assert_eq!(*mlp.layers()[0].csr(), expected());
+    let biases = [0, 1].map(|layer| mlp.layers()[layer].bias().to_vec());
+    let [first, second] =
+        [1.0_f32, -1.0].map(|sign| [0.0, 1.0, 2.0, 3.0, 4.0].map(|eighths| sign * eighths / 8.0).to_vec());
+    assert_eq!(biases, [first, second]);
+}
+
 /// 2:4 as compressed-tensors packs it: the values are a matrix.
 #[test]
 fn two_of_four_are_unpacked() {

@@ -1,8 +1,8 @@
 //! Sparse models in files, and data sets by name (`Source`, with feature `search`).
 //!
-//! [`Import`] reads the files in which a pruned network comes out of Python: F32, F16, BF16 or F64 weights with zeros or with
-//! masks. What kind of file it is, its first bytes say: safetensors, Matrix Market, or (feature `numpy`) numpy's `.npy` and
-//! `.npz`, with tensors of the same names. Of a layer `fc1` these are
+//! [`Import`] reads the files in which a pruned network comes out of Python: F32, F16, BF16 or F64 weights with zeros
+//! or with masks. What kind of file it is, its first bytes say: safetensors, Matrix Market, or (feature `numpy`)
+//! numpy's `.npy` and `.npz`, with tensors of the same names. Of a layer `fc1` these are
 //!
 //! | as | tensors |
 //! |---|---|
@@ -13,9 +13,10 @@
 //! | or 2:4 (`sparse_24_bitmask`) | `fc1.compressed` `[out, in/2]`, `….bitmask`, `….shape` |
 //! | tombola writes it | see below |
 //!
-//! Arrays of a `.npz` whose names say nothing are taken by their dimensions: a matrix is a weight, and a vector after it its
-//! bias. An archive of `scipy.sparse.save_npz` (CSR or CSC), a `.npy` and a `.mtx` are one layer, named like the file; as a
-//! file of [masks](Import::masks) they are one mask, which a model of a single layer takes whatever the file is called.
+//! Arrays of a `.npz` whose names say nothing are taken by their dimensions: a matrix is a weight, and a vector the
+//! bias of the matrix with its number (`W1` and `b1`) or else of the one before it. An archive of
+//! `scipy.sparse.save_npz` (CSR or CSC), a `.npy` and a `.mtx` are one layer, named like the file; as a file of
+//! [masks](Import::masks) they are one mask, which a model of a single layer takes whatever the file is called.
 //!
 //! # What is written
 //!
@@ -29,15 +30,16 @@
 //! | `.npy` | the weight of one layer, with its zeros | the same |
 //! | `.mtx` | one layer, for `scipy.io.mmread` | |
 //!
-//! In a file of one layer there are its weights alone. A model of several layers makes several files, `{}` in the path for the
-//! names. Both safetensors files record activations and the order of the layers in their metadata, and read back as the model
-//! that they were; but a kept weight of 0.0 is lost among the zeros of a dense file. What is written streams: beyond the
-//! model there is a row in memory. And a file appears whole or not at all, in the place of the one that was there.
+//! In a file of one layer there are its weights alone. A model of several layers makes several files, `{}` in the path
+//! for the names. Both safetensors files record activations and the order of the layers in their metadata, and read
+//! back as the model that they were; but a kept weight of 0.0 is lost among the zeros of a dense file. What is written
+//! streams: beyond the model there is a row in memory. And a file appears whole or not at all, in the place of the one
+//! that was there.
 //!
 //! # tombola's own files
 //!
-//! [`save`] and [`Model::save`] write a safetensors file that PyTorch users can read without tombola. For a layer `fc1` of shape
-//! `[out, in]` it holds
+//! [`save`] and [`Model::save`] write a safetensors file that PyTorch users can read without tombola. For a layer `fc1`
+//! of shape `[out, in]` it holds
 //!
 //! | tensor | dtype, shape |
 //! |---|---|
@@ -48,9 +50,9 @@
 //! | `fc1.bias` | F32 `[out]` |
 //!
 //! so that, with `t = safetensors.torch.load_file("ticket.safetensors")`, the weight is
-//! `torch.sparse_csr_tensor(t["fc1.crow_indices"], t["fc1.col_indices"], t["fc1.values"], t["fc1.shape"].tolist())`. The
-//! metadata names the format, its version, the layers in their order, and their activations. Packed layouts are never
-//! written: they are rebuilt on load.
+//! `torch.sparse_csr_tensor(t["fc1.crow_indices"], t["fc1.col_indices"], t["fc1.values"], t["fc1.shape"].tolist())`.
+//! The metadata names the format, its version, the layers in their order, and their activations. Packed layouts are
+//! never written: they are rebuilt on load.
 
 mod array;
 mod checkpoint;
@@ -91,12 +93,12 @@ use crate::{Result, SparseMlp};
 const FORMAT: &str = "tombola";
 const VERSION: &str = "1";
 
-/// Rows and columns that a sparse matrix in a file may have beyond what the file has of entries or bytes: an empty one takes no
-/// room there, and some in memory.
+/// Rows and columns that a sparse matrix in a file may have beyond what the file has of entries or bytes: an empty one
+/// takes no room there, and some in memory.
 const EMPTY: usize = 1 << 20;
 
-/// Weights that a sparse matrix of so many entries may be spread out to where each takes so many bits: for each entry 16 KB of
-/// them, and 64 MB for any; and never more than there are numbers of 32 bits.
+/// Weights that a sparse matrix of so many entries may be spread out to where each takes so many bits: for each entry
+/// 16 KB of them, and 64 MB for any; and never more than there are numbers of 32 bits.
 fn most_weights(entries: usize, bits: usize) -> usize {
     let bytes = entries.saturating_mul(16 << 10).saturating_add(64 << 20);
     (bytes.saturating_mul(8) / bits).min(u32::MAX as usize)

@@ -21,8 +21,8 @@ pub(super) const NPY_MAGIC: &[u8] = b"\x93NUMPY";
 /// How a zip archive begins, and so a `.npz` file.
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 
-/// How a file begins that PyTorch pickled before it took to archives: with a number of its own, which is no length that a header of
-/// safetensors could have.
+/// How a file begins that PyTorch pickled before it took to archives: with a number of its own, which is no length that
+/// a header of safetensors could have.
 const PICKLE_MAGIC: &[u8] = b"\x80\x02\x8A\x0A\x6C\xFC\x9C\x46";
 
 /// How the first member of the archives is called, in the folder of a name.
@@ -129,22 +129,34 @@ impl Tensors {
         Some(self.infos.get(name)?.tensor(self.operation, name, &self.storage))
     }
 
-    /// The same, where names say nothing by shapes: a matrix is the weight of a layer of its name, and a vector the bias of the
-    /// matrix before it.
+    /// The same, where names say nothing by shapes: a matrix is the weight of a layer of its name, and a vector the
+    /// bias of the only matrix of its number (`W1`, `b1`), or else of the matrix before it.
     #[cfg(feature = "numpy")]
     pub(super) fn named_by_shape(mut self) -> Result<Self> {
         let (known, mut other): (Vec<_>, Vec<_>) =
             self.infos.into_iter().partition(|(name, _)| names::is_part(name));
         self.infos = known.into_iter().collect();
         other.sort_by(|(a, _), (b, _)| names::natural(a, b));
-        let mut matrix = None;
+        let outputs = |info: &Info| if let [out, _] = info.shape[..] { Some(out) } else { None };
+        let matrices: Vec<_> =
+            other.iter().filter_map(|(name, info)| Some((name.clone(), outputs(info)?))).collect();
+        let number = |name: &str| name.chars().filter(char::is_ascii_digit).collect::<String>();
+        let (mut before, mut left) = (None, matrices.iter());
         for (name, info) in other {
-            let part = match (&info.shape[..], &matrix) {
-                ([out, _], _) => {
-                    matrix = Some((name.clone(), *out));
+            let part = match info.shape[..] {
+                [_, _] => {
+                    before = left.next();
                     names::join(&name, "weight")
                 }
-                ([len], Some((layer, out))) if len == out => names::join(layer, "bias"),
+                [len] => {
+                    let own = number(&name);
+                    let mut same =
+                        matrices.iter().filter(|(matrix, _)| !own.is_empty() && number(matrix) == own);
+                    match same.next().filter(|_| same.next().is_none()).or(before) {
+                        Some((matrix, out)) if *out == len => names::join(matrix, "bias"),
+                        _ => name.clone(),
+                    }
+                }
                 _ => name.clone(),
             };
             if self.infos.contains_key(&part) {
