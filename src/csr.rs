@@ -33,8 +33,9 @@ impl Mask {
     pub fn apply(&self, weight: ArrayView2<'_, f32>) -> Result<Csr> {
         let (pointers, columns) = self.places(weight.dim())?;
         let mut values = Vec::with_capacity(columns.len());
-        for (row, weights) in weight.rows().into_iter().enumerate() {
-            values.extend(self.row(row).map(|column| weights[column]));
+        for (weights, row) in weight.rows().into_iter().zip(pointers.windows(2)) {
+            let columns = &columns[row[0] as usize..row[1] as usize];
+            values.extend(columns.iter().map(|&column| weights[column as usize]));
         }
         self.csr(pointers, columns, values)
     }
@@ -76,7 +77,7 @@ impl Mask {
         let mut indices = Vec::with_capacity(kept);
         pointers.push(0);
         for row in 0..rows {
-            indices.extend(self.row(row).map(|column| column as u32));
+            self.row(row).for_each(|column| indices.push(column as u32));
             pointers.push(indices.len() as u32);
         }
         Ok((pointers, indices))
