@@ -10,7 +10,7 @@
 //! place in a block that holds nothing has weight 0, and computes 0 × an activation, which is NaN where that is
 //! infinite or NaN. The kernels redo from the plain CSR whatever does not come out finite.
 
-use super::chunks::check_lanes;
+use super::chunks::{check_lanes, entries};
 use super::{CsrMatrix, csr_of_rows};
 use crate::Result;
 use crate::aligned::Aligned;
@@ -18,6 +18,9 @@ use crate::csr::Csr;
 
 /// Rows of a block: powers of two, so that blocks fill vectors or vectors fill blocks.
 const HEIGHTS: [usize; 4] = [4, 8, 16, 32];
+
+/// Blocks that are filled row by row.
+const NEAR: usize = 128;
 
 /// The share of places without a weight up to which a matrix fits.
 const PADDING: f64 = 0.1;
@@ -101,25 +104,36 @@ impl BlockMatrix {
             let [start, end] = [block_row.start, block_row.end].map(|row| matrix.pointers()[row] as usize);
             place_of.fill(usize::MAX);
             matrix.columns()[start..end].iter().for_each(|&column| place_of[column as usize] = 0);
-            let before = values.len();
+            let before = columns.len();
             for (column, place) in place_of.iter_mut().enumerate().filter(|(_, place)| **place == 0) {
                 *place = columns.len() * rows;
                 columns.push(column as u32);
             }
+            let blocks = before..columns.len();
             columns.resize(columns.len().next_multiple_of(together), 0);
             values.resize(columns.len() * rows, 0.0);
+            let is_full = end - start == (columns.len() - before) * block_row.len();
             filled.clear();
-            filled.resize(values.len() - before, false);
-            for (lane, row) in block_row.clone().enumerate() {
-                for at in matrix.pointers()[row] as usize..matrix.pointers()[row + 1] as usize {
-                    let place = place_of[matrix.columns()[at] as usize] + lane;
-                    values[place] = matrix.values()[at];
-                    filled[place - before] = true;
+            filled.resize(if is_full { 0 } else { (columns.len() - before) * rows }, false);
+            let mut left: Vec<_> = block_row.clone().map(|row| entries(matrix, row as u32)).collect();
+            // Some blocks at a time, which stay in the first-level cache until all rows have been there.
+            for blocks in blocks.clone().step_by(NEAR).map(|block| block..(block + NEAR).min(blocks.end)) {
+                let last = columns[blocks.end - 1];
+                for (lane, left) in left.iter_mut().enumerate() {
+                    let next = matrix.columns()[left.clone()].iter().take_while(|&&column| column <= last);
+                    for (&column, &value) in next.zip(&matrix.values()[left.clone()]) {
+                        let place = place_of[column as usize] + lane;
+                        values[place] = value;
+                        if !is_full {
+                            filled[place - before * rows] = true;
+                        }
+                        left.start += 1;
+                    }
                 }
             }
             let places = filled.iter().enumerate();
-            let left = places.filter(|&(place, filled)| !filled && place % rows < block_row.len());
-            empty.extend(left.map(|(place, _)| before + place));
+            let gaps = places.filter(|&(place, filled)| !filled && place % rows < block_row.len());
+            empty.extend(gaps.map(|(place, _)| before * rows + place));
             pointers.push(columns.len() as u32);
         }
         Ok(Self {
