@@ -92,36 +92,39 @@ impl Group {
     /// share besides.
     pub(super) fn kinds(&self, columns: &Columns, kinds: &mut Kinds) {
         let [a, b, c, d] = self.segments.map(|segment| columns.of(segment));
-        kinds.fours.clear();
-        kinds.fours.extend(
-            (0..columns.words).map(|at| if self.fours > 0 { a[at] & b[at] & c[at] & d[at] } else { 0 }),
-        );
-        for ((first, second), pairs) in [(a, b), (c, d)].into_iter().zip(&mut kinds.pairs) {
+        for ((first, second), kinds) in [(a, b), (c, d)].into_iter().zip(&mut kinds.0) {
             let mut left = self.pairs;
-            pairs.clear();
-            pairs.extend(first.iter().zip(second).zip(&kinds.fours).map(|((first, second), four)| {
-                let pair = lowest(first & second & !four, left);
+            kinds.clear();
+            kinds.resize(64 * columns.words, 0);
+            for (word, kinds) in kinds.as_chunks_mut().0.iter_mut().enumerate() {
+                let four = if self.fours > 0 { a[word] & b[word] & c[word] & d[word] } else { 0 };
+                let pair = lowest(first[word] & second[word] & !four, left);
                 left -= pair.count_ones() as usize;
-                pair
-            }));
+                mark(kinds, pair, 1);
+                mark(kinds, four, 2);
+            }
         }
     }
 }
 
-/// How the columns of a group are walked, a bit for each.
+/// How the columns of a group are walked, for the first two of its rows and for the last two: 0 for each row alone, 1
+/// for both, 2 for all four.
 #[derive(Default)]
-pub(super) struct Kinds {
-    /// For all rows at once.
-    fours: Vec<u64>,
-    /// For the first two, and for the last two.
-    pairs: [Vec<u64>; 2],
-}
+pub(super) struct Kinds([Vec<u8>; 2]);
 
 impl Kinds {
-    /// Those of the row of that index: the columns that are walked for all rows at once, and those for it and its
-    /// partner.
-    pub(super) fn of(&self, row: usize) -> [&[u64]; 2] {
-        [&self.fours, &self.pairs[row / 2]]
+    /// Those of the row of that index, a column each.
+    pub(super) fn of(&self, row: usize) -> &[u8] {
+        &self.0[row / 2]
+    }
+}
+
+/// Makes a kind of columns of those that have a bit.
+fn mark(kinds: &mut [u8; 64], bits: u64, kind: u8) {
+    let mut rest = bits;
+    while rest != 0 {
+        kinds[rest.trailing_zeros() as usize] = kind;
+        rest &= rest - 1;
     }
 }
 

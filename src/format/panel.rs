@@ -11,7 +11,7 @@
 //! counts follow each other, so loops end where the branch predictor expects them to, and nothing is padded: a padded
 //! slot would multiply 0 by an activation that may be infinite.
 
-use std::hint::select_unpredictable;
+use std::hint::{black_box, select_unpredictable};
 use std::ops::Range;
 
 use super::chunks::entries;
@@ -99,9 +99,24 @@ impl Group {
     }
 }
 
-/// How far the values of a row are apart, and their places: of single entries, of those in pairs, of those in fours,
-/// and of the rest.
-static APART: [(usize, usize); 4] = [(PANEL_ROWS, PANEL_ROWS), (PANEL_ROWS, 2), (PANEL_ROWS, 1), (1, 1)];
+/// Four numbers, 16 bits each, the first lowest. (In memory each would wait for the last one to be stored.)
+const fn in_one(numbers: [usize; 4]) -> u64 {
+    let [a, b, c, d] = numbers;
+    a as u64 | (b as u64) << 16 | (c as u64) << 32 | (d as u64) << 48
+}
+
+/// How far the values of a row are apart, by kind: of single entries, of those in pairs, of those in fours, and of the
+/// rest; four [`in_one`].
+static VALUES_APART: [u64; 4] = [
+    in_one([PANEL_ROWS, 0, 0, 0]),
+    in_one([0, PANEL_ROWS, 0, 0]),
+    in_one([0, 0, PANEL_ROWS, 0]),
+    in_one([0, 0, 0, 1]),
+];
+
+/// The same of their places.
+static PLACES_APART: [u64; 4] =
+    [in_one([PANEL_ROWS, 0, 0, 0]), in_one([0, 2, 0, 0]), in_one([0, 0, 1, 0]), in_one([0, 0, 0, 1])];
 
 /// Columns of the widest panel: a place in one is named by 16 bits.
 pub(crate) const MAX_PANEL: usize = (1 << 16) / PLACES;
@@ -225,31 +240,29 @@ impl PanelMatrix {
         let &grouping::Group { fours, pairs, singles, .. } = group;
         let (rows, together) = (group.segments.map(|segment| &segments[segment]), fours + pairs + singles);
         let rest = rows.map(|segment| segment.columns.len() - together);
-        // Where what is left of a row begins, of values and of places.
+        // Where what is left of a row begins, of values and of places: as all of four rows, below 2¹⁶.
         let mut rests = (PANEL_ROWS * together, fours + 2 * pairs + PANEL_ROWS * singles);
         let (entry, at, left) = (self.values.len(), self.places.len(), rest.iter().sum::<usize>());
         self.values.resize(entry + rests.0 + left, 0.0);
         self.places.resize(at + rests.1 + left, 0);
         let (values, places) = (&mut self.values[entry..], &mut self.places[at..]);
         for (row, (segment, rest)) in rows.into_iter().zip(rest).enumerate() {
-            // Where the value and the place of the next entry go: of a single one, of a pair, of four, and of the rest.
-            // Rows that share a column agree on its place.
-            let of_single = (PANEL_ROWS * (fours + pairs) + row, fours + 2 * pairs + row);
-            let of_pair = (PANEL_ROWS * fours + row, fours + row / 2);
-            let mut next = [of_single, of_pair, (row, 0), rests];
+            // Where the value and the place of the next entry go, by kind. Rows that share a column agree on its place.
+            let mut value_at =
+                in_one([PANEL_ROWS * (fours + pairs) + row, PANEL_ROWS * fours + row, row, rests.0]);
+            let mut place_at = in_one([fours + 2 * pairs + row, fours + row / 2, 0, rests.1]);
             let mut singles = singles;
             let kinds = kinds.of(row);
             for (&column, &value) in segment.columns.iter().zip(segment.values) {
                 let column = column as usize - first;
-                let [four, pair] = kinds.map(|bits| (bits[column / 64] >> (column % 64) & 1) as usize);
                 // Of which kind it is, nobody foresees: so no branch depends on it.
-                let kind = 2 * four + pair;
+                let kind = usize::from(kinds[column]);
                 let kind = select_unpredictable(kind == 0 && singles == 0, 3, kind);
                 singles -= usize::from(kind == 0);
-                let (value_at, place_at) = next[kind];
-                values[value_at] = value;
-                places[place_at] = (PLACES * column) as u16;
-                next[kind] = (value_at + APART[kind].0, place_at + APART[kind].1);
+                values[usize::from((value_at >> (16 * kind)) as u16)] = value;
+                places[usize::from((place_at >> (16 * kind)) as u16)] = (PLACES * column) as u16;
+                value_at += VALUES_APART[kind];
+                place_at += PLACES_APART[kind];
             }
             rests = (rests.0 + rest, rests.1 + rest);
         }
@@ -352,6 +365,7 @@ impl PanelMatrix {
 /// What some rows have of the columns that come next, from `columns.start` on, from long to short, and rows that begin
 /// with the same columns side by side. `left` is what they have from there on, and afterwards what they have beyond.
 fn segments<'a>(matrix: &'a CsrMatrix, left: &mut [Range<usize>], columns: Range<usize>) -> Vec<Segment<'a>> {
+    bring_near(matrix, left, columns.len());
     let segment = |(left, row): (&mut Range<usize>, u16)| {
         let all = &matrix.columns()[left.clone()];
         let len = all.iter().take_while(|&&column| (column as usize) < columns.end).count();
@@ -369,4 +383,23 @@ fn segments<'a>(matrix: &'a CsrMatrix, left: &mut [Range<usize>], columns: Range
         [0, 1, 2].into_iter().fold(shortness, |key, at| key << 16 | place(at))
     });
     segments
+}
+
+/// Entries of a matrix that no second-level cache holds.
+const FAR: usize = 1 << 20;
+
+/// Of a large matrix, reads a number of each cache line of the entries that come next, in some `columns`, in all rows
+/// at once: they come from far, and would be waited for one row after the other, since where a row ends nobody
+/// foresees. (Packing 4096×4096, half pruned, takes 10 to 20% less on a Granite Rapids.)
+fn bring_near(matrix: &CsrMatrix, left: &[Range<usize>], columns: usize) {
+    const LINE: usize = 64 / size_of::<f32>();
+    if matrix.kept() <= FAR {
+        return;
+    }
+    let (rows, all_columns) = matrix.shape();
+    let in_each = (matrix.kept() as f64 / rows as f64 * columns as f64 / all_columns as f64) as usize + 1;
+    let some = left.iter().flat_map(|left| (left.start..left.end.min(left.start + in_each)).step_by(LINE));
+    let read = some.fold(0, |read, at| read ^ matrix.columns()[at] ^ matrix.values()[at].to_bits());
+    // Without this it would be left out, as nobody wants it.
+    black_box(read);
 }
