@@ -117,8 +117,8 @@ impl BlockMatrix {
             filled.resize(if is_full { 0 } else { (columns.len() - before) * rows }, false);
             let mut left: Vec<_> = block_row.clone().map(|row| entries(matrix, row as u32)).collect();
             // Some blocks at a time, which stay in the first-level cache until all rows have been there.
-            for blocks in blocks.clone().step_by(NEAR).map(|block| block..(block + NEAR).min(blocks.end)) {
-                let last = columns[blocks.end - 1];
+            for near in columns[blocks].chunks(NEAR) {
+                let last = near[near.len() - 1];
                 for (lane, left) in left.iter_mut().enumerate() {
                     let next = matrix.columns()[left.clone()].iter().take_while(|&&column| column <= last);
                     for (&column, &value) in next.zip(&matrix.values()[left.clone()]) {
