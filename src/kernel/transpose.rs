@@ -96,24 +96,30 @@ impl Task for TileToRows<'_> {
             }
             return;
         };
-        for feature in blocks::<V>(row(0)) {
-            // The last block reaches back over its neighbour.
-            let feature = feature.min(last);
-            let mut block = [tile; MAX_LANES];
-            for (columns, lanes) in
-                block.iter_mut().zip(tile[feature * width..].chunks_exact(width)).take(V::LANES)
-            {
-                *columns = lanes;
-            }
-            for sample in (0..samples).step_by(V::LANES) {
-                // SAFETY: the caller promises the instruction set; the tile has `width` floats for each feature, whole
-                // vectors, and the rows have so many features.
-                unsafe {
-                    V::transpose(&block, sample, |index, lanes| {
-                        if sample + index < samples {
-                            lanes.store(row(sample + index), feature);
-                        }
-                    });
+        // Vectors of 16 lanes go through the features once for each 16 samples: the hardware looks ahead in so many rows,
+        // and not in all of a tile. (Large outputs take up to half as long to write as by all at a time, on a Granite
+        // Rapids; with 8 lanes the layer took 1 to 4% longer.)
+        let together = if V::LANES == MAX_LANES { MAX_LANES } else { samples };
+        for samples in (0..samples).step_by(together).map(|first| first..samples.min(first + together)) {
+            for feature in blocks::<V>(row(samples.start)) {
+                // The last block reaches back over its neighbour.
+                let feature = feature.min(last);
+                let mut block = [tile; MAX_LANES];
+                for (columns, lanes) in
+                    block.iter_mut().zip(tile[feature * width..].chunks_exact(width)).take(V::LANES)
+                {
+                    *columns = lanes;
+                }
+                for sample in samples.clone().step_by(V::LANES) {
+                    // SAFETY: the caller promises the instruction set; the tile has `width` floats for each feature,
+                    // whole vectors, and the rows have so many features.
+                    unsafe {
+                        V::transpose(&block, sample, |index, lanes| {
+                            if sample + index < samples.end {
+                                lanes.store(row(sample + index), feature);
+                            }
+                        });
+                    }
                 }
             }
         }
