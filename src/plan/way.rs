@@ -33,7 +33,7 @@ pub(super) fn way(way: Way, layout: Layout, features: usize, batch: Batch, isa: 
                     (false, false) => (0.31, 0.0),
                     (false, true) => (0.24, 0.0),
                 };
-                // Those of many samples come from far.
+                // Per sample, the inputs of many that come from far.
                 let far = if out { 0.0 } else { 0.1 * beyond(activations, 2e5) / samples };
                 ((if out { 0.135 } else { 0.087 }, 6.5 + far), feature_major)
             } else {
