@@ -18,9 +18,10 @@
 //! - `portable` of the Ice Lake again, sliced ELLPACK by hand.
 //!
 //! On the Granite Rapids, plans were held against the fastest of all that could be made, for layers and networks that
-//! nothing had been fitted to, of 1 to 300 samples and 0 to 60% pruned: they are 1.7% slower for 150 single layers, and
-//! 2.1% for 150 networks. For 139 unpruned networks of 13 samples and more, the worst that was found, it is 4.4%. Of
-//! 300 to 3000 samples, 260 single layers are 2.4% (0 to 60% pruned) and 2.7% slower (unpruned).
+//! nothing had been fitted to, 0 to 60% pruned. Of 1 to 300 samples they are 1.7% slower for 150 single layers, and
+//! 2.2% for 100 networks; of 300 to 3000 samples 2.4% for 100 layers, and 2.7% for 160 unpruned ones. Unpruned networks
+//! of 13 samples and more were the worst that was found: 4.4% for 139, with ways and dense products as they were before
+//! those.
 //!
 //! Dense products are faer's, which chooses its instruction set itself: with AVX-512, its times are those of that
 //! server, else those of `avx2`, and for portable code as much slower as vectors are shorter. (Where a CPU with AVX-512

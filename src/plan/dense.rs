@@ -100,7 +100,7 @@ fn of_golden_cove(shape: (usize, usize), share: f64, batch: Batch, isa: Isa) -> 
         if batch.is_feature_major() {
             let masked = unfilled(batch.samples()) * dot([0.0006, 0.0155, 16.0], [multiply, ends[0], out]);
             let work = dot([0.0115, 0.14, 0.11, 0.2], [multiply, packed, far, farther]);
-            // Of many samples each feature is a page of its own.
+            // Of many samples inputs take longer, presumably since each feature then lies in a page of its own.
             let pages = 0.44 * inputs * beyond(samples, 300.0);
             80.0 + work + masked + dot([0.0765, 0.0685], ends) + 2.2 * out + far_out + pages
         } else {
@@ -134,8 +134,8 @@ pub(crate) const FEW_SAMPLES: usize = 13;
 
 /// Samples above which activations had better lie as the caller's between dense layers on Intel since Golden Cove: the
 /// way from row-major to feature-major ones and back, which the model does not know, then takes longer than they save.
-/// (Of 20 networks, with 500 to 2048 samples, 2% to 24% longer; with 200 to 384 it is even. Feature-major ones are
-/// faster so, too, by 2 to 18%, but for some 900 to 1020 samples that do not fill their vectors.)
+/// (Of 13 to 15 networks, with 500 to 2048 samples, 2% to 24% longer; with 200 to 384 it is even. Feature-major ones
+/// are faster so, too, by 2 to 18%, but for some 900 to 1020 samples that do not fill their vectors.)
 const MANY_SAMPLES: usize = 384;
 
 /// Weights from which on they do not stay in the third-level cache of Intel's servers since Golden Cove, or in what a
@@ -196,10 +196,9 @@ pub(crate) fn by_features(
     let samples = batch.samples();
     if isa.is_amd_avx512() {
         samples >= 40 && shapes.any(|(out, _)| out % isa.lanes() != 0)
+    } else if isa.is_golden_cove_avx512() && samples > MANY_SAMPLES {
+        batch.is_feature_major()
     } else if isa.is_golden_cove_avx512() && samples >= FEW_SAMPLES {
-        if samples > MANY_SAMPLES {
-            return batch.is_feature_major();
-        }
         let nanoseconds =
             |batch| shapes.clone().map(|shape| of_golden_cove(shape, 1.0, batch, isa)).sum::<f64>();
         let ends = if batch.is_feature_major() { 1.1 } else { 1.0 };

@@ -22,27 +22,25 @@ pub(super) fn way(way: Way, layout: Layout, features: usize, batch: Batch, isa: 
     let nanoseconds = match layout {
         Layout::Rows if batch.samples() == 1 => 0.05 * features,
         Layout::Rows => {
-            // (Per activation and per sample. Each layout and direction was measured on Golden Cove alone. Elsewhere
-            // one time was fitted to both layouts together; that row-major activations take half of it, and
-            // feature-major ones half as much again, is a guess.)
+            // (Per activation, per sample, and per activation from far away. Each layout and direction was measured on
+            // Golden Cove alone. Elsewhere one time was fitted to both layouts together; that row-major activations
+            // take half of it, and feature-major ones half as much again, is a guess.)
             let (row_major, feature_major) = if isa.is_golden_cove_avx512() {
                 // Each group of samples goes through the lines of feature-major ones again.
                 let feature_major = match (batch.samples() > isa.row_samples(), out) {
-                    (true, false) => (0.43, 4.0),
-                    (true, true) => (0.35, 4.0),
-                    (false, false) => (0.31, 0.0),
-                    (false, true) => (0.24, 0.0),
+                    (true, false) => (0.43, 4.0, 0.0),
+                    (true, true) => (0.35, 4.0, 0.0),
+                    (false, false) => (0.31, 0.0, 0.0),
+                    (false, true) => (0.24, 0.0, 0.0),
                 };
-                // Per sample, the inputs of many that come from far.
-                let far = if out { 0.0 } else { 0.1 * beyond(activations, 2e5) / samples };
-                ((if out { 0.135 } else { 0.087 }, 6.5 + far), feature_major)
+                (if out { (0.135, 6.5, 0.0) } else { (0.087, 6.5, 0.1) }, feature_major)
             } else {
                 let each =
                     ByCpu { amd: 0.17, golden_cove: 0.0, avx512: 0.4, avx2: 0.25, portable: 0.4 }.of(isa);
-                ((0.5 * each, 0.0), (1.5 * each, 0.0))
+                ((0.5 * each, 0.0, 0.0), (1.5 * each, 0.0, 0.0))
             };
-            let (each, sample) = if batch.is_feature_major() { feature_major } else { row_major };
-            each * activations + sample * samples
+            let (each, sample, far) = if batch.is_feature_major() { feature_major } else { row_major };
+            each * activations + sample * samples + far * beyond(activations, 2e5)
         }
         Layout::Tiles => {
             let lanes = (batch.samples().div_ceil(isa.lanes()) as f64) * isa.lanes() as f64;
