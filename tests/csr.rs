@@ -114,6 +114,7 @@ fn widths_are_checked() {
         assert_eq!(NmMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
         assert_eq!(BlockMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
         assert_eq!(SellMatrix::new(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
+        assert_eq!(SellMatrix::by_gaps(&matrix, lanes).unwrap_err().kind(), ErrorKind::Value);
     }
     assert_eq!(PanelMatrix::new(&matrix, 8_192).unwrap().to_csr(), *matrix.csr());
 }
@@ -242,6 +243,43 @@ fn slots_are_little_more_than_weights() {
     assert_eq!(wide - narrow, 2 * 4);
 }
 
+/// A gap takes a byte, or several slots, or two bytes, where too many of them are long.
+#[test]
+fn gaps_take_a_byte_or_two() {
+    let packed = |columns: usize, apart: &[u32]| {
+        // One row, so that its slots are the chunk's, beside which there are 48 bytes; the other lanes are empty.
+        let places: Vec<u32> = apart
+            .iter()
+            .scan(0, |place, gap| {
+                *place += gap;
+                Some(*place)
+            })
+            .collect();
+        let values = (1..=places.len()).map(|value| value as f32).collect();
+        let csr = CsMatI::new((1, columns), vec![0, places.len() as u32], places, values);
+        let packed = SellMatrix::by_gaps(&CsrMatrix::new(csr.clone()).unwrap(), 4).unwrap();
+        assert_eq!(packed.to_csr(), csr);
+        (packed.slots() / 4, (packed.bytes() - 48) / packed.slots())
+    };
+    // From the first column to the last, with the longest gap of a byte.
+    assert_eq!(packed(257, &[0, 255, 1]), (3, 5));
+    assert_eq!(packed(256, &[255]), (1, 5));
+    // One slot more for each 255 columns, if there are few.
+    let mut gaps = [1; 100];
+    gaps[10] = 256;
+    assert_eq!(packed(1000, &gaps), (101, 5));
+    gaps[10] = 3 * 255;
+    assert_eq!(packed(1000, &gaps), (102, 5));
+    gaps[0] = 2 * 255;
+    assert_eq!(packed(2000, &gaps), (103, 5));
+    gaps[10] += 1;
+    assert_eq!(packed(2000, &gaps), (100, 6));
+    assert_eq!(packed(300, &[256]), (1, 6));
+    // Of two bytes, too, there can be longer ones.
+    assert_eq!(packed(200_000, &[65_535, 65_536, 1]), (4, 6));
+    assert_eq!(packed(200_000, &[199_999]), (4, 6));
+}
+
 /// What rows share is held once.
 #[test]
 fn shared_columns_are_held_once() {
@@ -296,6 +334,7 @@ proptest! {
             }
             prop_assert!(same(NmMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
             prop_assert!(same(SellMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
+            prop_assert!(same(SellMatrix::by_gaps(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
             prop_assert!(same(BlockMatrix::new(&matrix, lanes).unwrap().to_csr()), "{lanes} lanes");
         }
     }

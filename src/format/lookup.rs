@@ -20,8 +20,9 @@
 use std::hint::select_unpredictable;
 use std::ops::Range;
 
+use super::CsrMatrix;
 use super::chunks::{MAX_LANES, RowChunks, check_lanes, entries, longest};
-use super::{CsrMatrix, csr_of_rows};
+use super::zeros::Zeros;
 use crate::Result;
 use crate::aligned::Aligned;
 use crate::csr::Csr;
@@ -134,8 +135,7 @@ pub struct LookupMatrix {
     words: Aligned<u32>,
     /// For each step and each slot, a vector of values.
     values: Aligned<f32>,
-    /// Rows and columns of the entries whose value is +0, which their slots do not tell from padding.
-    zeros: Vec<(u32, u32)>,
+    zeros: Zeros,
 }
 
 /// What lookups would do with a window, but for writing the sums of each chunk.
@@ -181,7 +181,7 @@ impl LookupMatrix {
         let lanes = window.lanes;
         let order = RowChunks::new(matrix, lanes, writing(lanes));
         let (mut chunks, mut starts) = (Vec::new(), Vec::new());
-        let (mut words, mut values, mut zeros) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut words, mut values) = (Vec::new(), Vec::new());
         let (all_columns, all_values) = (matrix.columns(), &matrix.values()[..matrix.kept()]);
         let (steps_of_word, slots, bits) = (window.steps_of_word(), window.slots, window.bits());
         for rows in order.iter() {
@@ -212,14 +212,7 @@ impl LookupMatrix {
             starts.resize(starts.len() + steps.next_multiple_of(steps_of_word) - steps, 0);
             chunks.push(word..words.len() / lanes);
         }
-        let is_zero = |&at: &usize| all_values[at].to_bits() == 0;
-        // Counted first, which takes a vector at a time: mostly there are none.
-        let count = all_values.iter().filter(|value| value.to_bits() == 0).count();
-        for at in (0..all_values.len()).filter(is_zero).take(count) {
-            let row = matrix.pointers().partition_point(|&start| start as usize <= at) - 1;
-            zeros.push((row as u32, all_columns[at]));
-        }
-        let (words, values) = (words.into(), values.into());
+        let (words, values, zeros) = (words.into(), values.into(), Zeros::of(matrix));
         Self { shape: matrix.shape(), window, rows: order, chunks, starts, words, values, zeros }
     }
 
@@ -235,7 +228,7 @@ impl LookupMatrix {
             + size_of_val(&self.starts[..])
             + size_of_val(&self.words[..])
             + size_of_val(&self.values[..])
-            + size_of_val(&self.zeros[..])
+            + self.zeros.bytes()
     }
 
     /// The matrix it was packed from.
@@ -259,11 +252,7 @@ impl LookupMatrix {
                 }
             }
         }
-        for &(row, column) in &self.zeros {
-            rows[row as usize].push((column, 0.0));
-        }
-        rows.iter_mut().for_each(|row| row.sort_unstable_by_key(|&(column, _)| column));
-        csr_of_rows(self.shape, rows)
+        self.zeros.csr_with(self.shape, rows)
     }
 
     /// What its steps see and do.

@@ -7,7 +7,7 @@
 //! | [`LookupMatrix`] | single samples and small batches | 6 to 8 at 80%, 10 to 14 at 95%, with padding |
 //! | [`NmMatrix`] | the same, where every M columns of a row keep N | 4.25 for 2:4, up to 4.7 for others |
 //! | [`BlockMatrix`] | the same, where R neighbouring rows share their columns | 4.25 for 16 rows, 5 for 4 |
-//! | [`SellMatrix`] | the same, where few weights are left, or without AVX2 | 6, and padding, which is little where rows are about equally long or can be sorted by length |
+//! | [`SellMatrix`] | the same, where few weights are left or large layers come from far away, or without AVX2 | 6, or 5 by gaps between columns, and padding, which is little where rows are about equally long or can be sorted by length |
 //! | [`PanelMatrix`] | batches | 4.5 to 6, and 36 for each four rows in each panel |
 //! | `Pattern` | training: the places alone, as values change | 4, and 4 a row in each panel |
 
@@ -22,6 +22,7 @@ mod parts;
 #[cfg(feature = "dense")]
 mod pattern;
 mod sell;
+mod zeros;
 
 use sprs::CsMatI;
 
@@ -37,8 +38,8 @@ pub use panel::{BAND_ROWS, PANEL_ROWS, PanelMatrix};
 pub(crate) use panel::{MAX_PANEL, PLACES, bands};
 #[cfg(feature = "dense")]
 pub(crate) use pattern::Pattern;
-pub(crate) use sell::Columns;
 pub use sell::SellMatrix;
+pub(crate) use sell::{Columns, MAX_GATHERED, SellWork};
 
 use crate::csr::Csr;
 

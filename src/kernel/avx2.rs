@@ -271,24 +271,41 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn index_of_shorts(shorts: &[u16], at: usize) -> __m256i {
+        debug_assert!(at + LANES <= shorts.len());
+        // SAFETY: the caller promises that the lanes lie in `shorts`.
+        unsafe { _mm256_cvtepu16_epi32(_mm_loadu_si128(shorts.as_ptr().add(at).cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn index_of_bytes(bytes: &[u8], at: usize) -> __m256i {
+        debug_assert!(at + LANES <= bytes.len());
+        // SAFETY: the caller promises that the lanes lie in `bytes`.
+        unsafe { _mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().add(at).cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_index(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see `splat`.
+        unsafe { _mm256_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn shift(index: __m256i, bits: u32) -> __m256i {
         // SAFETY: see `splat`.
         unsafe { _mm256_srlv_epi32(index, _mm256_set1_epi32(bits as i32)) }
     }
 
     #[inline(always)]
-    unsafe fn gather<C: Column, const AT_ONCE: bool>(memory: &[f32], columns: &[C], at: usize) -> Self {
+    unsafe fn gather_at_once(memory: &[f32], columns: __m256i) -> Self {
+        // SAFETY: the caller promises that what the columns number lies in `memory`.
+        Self(unsafe { _mm256_i32gather_ps::<{ size_of::<f32>() as i32 }>(memory.as_ptr(), columns) })
+    }
+
+    #[inline(always)]
+    unsafe fn gather<C: Column>(memory: &[f32], columns: &[C], at: usize) -> Self {
         // SAFETY: the caller promises that the columns lie in `columns`, and what they number in `memory`.
         unsafe {
-            if AT_ONCE {
-                let columns = columns.as_ptr().add(at);
-                let columns = if C::NARROW {
-                    _mm256_cvtepu16_epi32(_mm_loadu_si128(columns.cast()))
-                } else {
-                    _mm256_loadu_si256(columns.cast())
-                };
-                return Self(_mm256_i32gather_ps::<{ size_of::<f32>() as i32 }>(memory.as_ptr(), columns));
-            }
             let [a, b, c, d] = C::four::<Self>(columns, at);
             let [e, f, g, h] = C::four::<Self>(columns, at + 4);
             let float = |place: usize| *memory.get_unchecked(unscaled(place));

@@ -310,24 +310,41 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn index_of_shorts(shorts: &[u16], at: usize) -> __m512i {
+        debug_assert!(at + LANES <= shorts.len());
+        // SAFETY: the caller promises that the lanes lie in `shorts`.
+        unsafe { _mm512_cvtepu16_epi32(_mm256_loadu_si256(shorts.as_ptr().add(at).cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn index_of_bytes(bytes: &[u8], at: usize) -> __m512i {
+        debug_assert!(at + LANES <= bytes.len());
+        // SAFETY: the caller promises that the lanes lie in `bytes`.
+        unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.as_ptr().add(at).cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_index(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see `splat`.
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn shift(index: __m512i, bits: u32) -> __m512i {
         // SAFETY: see `splat`.
         unsafe { _mm512_srlv_epi32(index, _mm512_set1_epi32(bits as i32)) }
     }
 
     #[inline(always)]
-    unsafe fn gather<C: Column, const AT_ONCE: bool>(memory: &[f32], columns: &[C], at: usize) -> Self {
+    unsafe fn gather_at_once(memory: &[f32], columns: __m512i) -> Self {
+        // SAFETY: the caller promises that what the columns number lies in `memory`.
+        Self(unsafe { _mm512_i32gather_ps::<{ size_of::<f32>() as i32 }>(columns, memory.as_ptr()) })
+    }
+
+    #[inline(always)]
+    unsafe fn gather<C: Column>(memory: &[f32], columns: &[C], at: usize) -> Self {
         // SAFETY: the caller promises that the columns lie in `columns`, and what they number in `memory`.
         unsafe {
-            if AT_ONCE {
-                let columns = columns.as_ptr().add(at);
-                let columns = if C::NARROW {
-                    _mm512_cvtepu16_epi32(_mm256_loadu_si256(columns.cast()))
-                } else {
-                    _mm512_loadu_si512(columns.cast())
-                };
-                return Self(_mm512_i32gather_ps::<{ size_of::<f32>() as i32 }>(columns, memory.as_ptr()));
-            }
             let low = _mm512_castps_pd(_mm512_castps256_ps512(gather_half(memory, columns, at)));
             let high = _mm256_castps_pd(gather_half(memory, columns, at + LANES / 2));
             Self(_mm512_castpd_ps(_mm512_insertf64x4::<1>(low, high)))

@@ -2,8 +2,8 @@
 //!
 //! Each algorithm is written once, as a [`Task`] over the small [`Vector`] trait: `spmm_panel` for batches, [`Spmv`]
 //! for a few samples (`spmv_lookup` for any mask, `spmv_nm` where every M columns keep N, `spmv_block` where
-//! neighbouring rows share their columns, `spmv_sell` where few weights are left, `spmv_csr` on plain CSR, which also
-//! does sums again that are not finite), `transpose` between the caller's layout and the kernels', and `activate` for
+//! neighbouring rows share their columns, `spmv_sell` where few weights are left or come from far away, `spmv_csr` on
+//! plain CSR, which also does sums again that are not finite), `transpose` between the caller's layout and the kernels', and `activate` for
 //! what comes after; `roof` for what they are held against. Training has `spmm_pattern` and `sddmm` for sparse layers,
 //! `derive` for the derivatives of activations, and `descend` for the optimizer. (The dense product is faer's: `gemm`.)
 //! Where threads share the outputs of a few samples, [`Outputs`] keeps their rows apart. An instruction set is one file

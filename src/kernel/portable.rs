@@ -144,14 +144,36 @@ impl Vector for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn index_of_shorts(shorts: &[u16], at: usize) -> [u32; LANES] {
+        let shorts = &shorts[at..at + LANES];
+        std::array::from_fn(|lane| shorts[lane].into())
+    }
+
+    #[inline(always)]
+    unsafe fn index_of_bytes(bytes: &[u8], at: usize) -> [u32; LANES] {
+        let bytes = &bytes[at..at + LANES];
+        std::array::from_fn(|lane| bytes[lane].into())
+    }
+
+    #[inline(always)]
+    unsafe fn add_index(a: [u32; LANES], b: [u32; LANES]) -> [u32; LANES] {
+        std::array::from_fn(|lane| a[lane].wrapping_add(b[lane]))
+    }
+
+    #[inline(always)]
     unsafe fn shift(index: [u32; LANES], bits: u32) -> [u32; LANES] {
         index.map(|word| word >> bits)
     }
 
     #[inline(always)]
-    unsafe fn gather<C: Column, const AT_ONCE: bool>(memory: &[f32], columns: &[C], at: usize) -> Self {
+    unsafe fn gather<C: Column>(memory: &[f32], columns: &[C], at: usize) -> Self {
         let columns = &columns[at..at + LANES];
         Self(std::array::from_fn(|lane| memory[columns[lane].place()]))
+    }
+
+    #[inline(always)]
+    unsafe fn gather_at_once(memory: &[f32], columns: [u32; LANES]) -> Self {
+        Self(columns.map(|column| memory[column as usize]))
     }
 
     #[inline(always)]

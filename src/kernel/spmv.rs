@@ -29,9 +29,6 @@ pub(crate) struct RowLayer<'a> {
     pub(crate) x_stride: usize,
     /// Whole [shares](CsrMatrix::shares) of rows.
     pub(crate) y: Outputs<'a>,
-    /// Whether sliced ELLPACK, the only one to gather activations, does so by the CPU's instruction, rather than lane
-    /// by lane.
-    pub(crate) gather_at_once: bool,
 }
 
 impl RowLayer<'_> {
@@ -90,7 +87,7 @@ impl RowLayer<'_> {
             if complete && sums.all_finite() {
                 let sums = sums.add(match rows {
                     Rows::From(row) => V::load(bias, row),
-                    Rows::Of(rows) => V::gather::<_, false>(bias, rows, 0),
+                    Rows::Of(rows) => V::gather(bias, rows, 0),
                 });
                 let values = match activation {
                     Activation::Relu => sums.relu(),

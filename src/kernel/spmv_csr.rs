@@ -94,7 +94,7 @@ unsafe fn dot<V: Vector>(
         if V::GATHERS && entries.len() >= 2 * V::LANES {
             let mut sums = V::splat(0.0);
             while at + V::LANES <= entries.end {
-                sums = V::load(values, at).mul_add(V::gather::<_, false>(x, columns, at), sums);
+                sums = V::load(values, at).mul_add(V::gather(x, columns, at), sums);
                 at += V::LANES;
             }
             first += total(sums);

@@ -199,7 +199,6 @@ mod tests {
                             x: &x,
                             x_stride,
                             y: Outputs::new(&mut y, samples, rows, rows),
-                            gather_at_once: false,
                         };
                         isa.run(Spmv { matrix: &matrix, layer });
                         for (at, &y) in y.iter().enumerate() {

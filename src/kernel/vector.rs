@@ -181,18 +181,41 @@ pub(crate) trait Vector: Copy {
     /// `at + LANES <= words.len()`.
     unsafe fn load_index(words: &[u32], at: usize) -> Self::Index;
 
+    /// `shorts[at..at + LANES]`.
+    ///
+    /// # Safety
+    /// `at + LANES <= shorts.len()`.
+    unsafe fn index_of_shorts(shorts: &[u16], at: usize) -> Self::Index;
+
+    /// `bytes[at..at + LANES]`.
+    ///
+    /// # Safety
+    /// `at + LANES <= bytes.len()`.
+    unsafe fn index_of_bytes(bytes: &[u8], at: usize) -> Self::Index;
+
+    /// The sum of each lane's two.
+    ///
+    /// # Safety
+    /// See [`splat`](Self::splat).
+    unsafe fn add_index(a: Self::Index, b: Self::Index) -> Self::Index;
+
     /// The number that follows after some bits of each lane.
     ///
     /// # Safety
     /// See [`splat`](Self::splat).
     unsafe fn shift(index: Self::Index, bits: u32) -> Self::Index;
 
-    /// In each lane, the float of `memory` that its one of `columns[at..at + LANES]` numbers: by one instruction, if
-    /// there is one and it is to be `AT_ONCE`, or lane by lane.
+    /// In each lane, the float of `memory` that its one of `columns[at..at + LANES]` numbers: lane by lane.
     ///
     /// # Safety
-    /// `at + LANES <= columns.len()`, and each of those is below `memory.len()`, and at once below 2³¹.
-    unsafe fn gather<C: Column, const AT_ONCE: bool>(memory: &[f32], columns: &[C], at: usize) -> Self;
+    /// `at + LANES <= columns.len()`, and each of those is below `memory.len()`.
+    unsafe fn gather<C: Column>(memory: &[f32], columns: &[C], at: usize) -> Self;
+
+    /// In each lane, the float of `memory` that its index numbers: by one instruction, if there is one.
+    ///
+    /// # Safety
+    /// Each is below `memory.len()`, and below 2³¹.
+    unsafe fn gather_at_once(memory: &[f32], columns: Self::Index) -> Self;
 
     /// `memory[at..at + count]`, again and again, where `count` is a power of two from 4 on; of more than a vector, the
     /// first of them.
@@ -257,9 +280,6 @@ pub(crate) trait Vector: Copy {
 
 /// A column number.
 pub(crate) trait Column: Copy {
-    /// Whether it has 16 bits, not 32.
-    const NARROW: bool;
-
     /// The column.
     fn place(self) -> usize;
 
@@ -271,8 +291,6 @@ pub(crate) trait Column: Copy {
 }
 
 impl Column for u16 {
-    const NARROW: bool = true;
-
     #[inline(always)]
     fn place(self) -> usize {
         self.into()
@@ -287,8 +305,6 @@ impl Column for u16 {
 }
 
 impl Column for u32 {
-    const NARROW: bool = false;
-
     #[inline(always)]
     fn place(self) -> usize {
         self as usize

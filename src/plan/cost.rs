@@ -10,9 +10,10 @@
 //!   panels, CSR's constant, dense weights beyond the caches. The steps of lookups are counted from ports and loads.
 //! - `amd` of a Zen 5 of 3.9 GHz, σ from 0.11 for gathers to 0.31 for CSR. By hand: lookups, the least that a panel's
 //!   vector takes, the ways into rows and tiles, dense products of many samples.
-//! - `golden_cove` of a Granite Rapids of 4.0 GHz, σ from 0.09 for panels and row-major dense products to 0.18 for
-//!   sliced ELLPACK. By hand: lookups, blocks, the least that a panel's vector takes, the ways into tiles and out of
-//!   them, dense products of more than 9 million weights, and what takes longer with more than 300 samples.
+//! - `golden_cove` of a Granite Rapids of 4.0 GHz, σ from 0.06 for sliced ELLPACK (by gaps, 140 layers that it was not
+//!   fitted to) on, 0.09 for panels and row-major dense products. By hand: lookups, blocks, the least that a panel's
+//!   vector takes, the ways into tiles and out of them, dense products of more than 9 million weights, and what takes
+//!   longer with more than 300 samples.
 //! - `avx2` of a Zen 3 of 3.2 GHz, of its least times, σ from 0.14 for lookups to 0.3 for N:M. By hand: what comes from
 //!   beyond the third level, what samples share of a lookup, the ways, what activations take of dense products.
 //! - `portable` of the Ice Lake again, sliced ELLPACK by hand.
@@ -29,7 +30,7 @@
 
 use super::{Batch, Format, dense};
 use crate::Isa;
-use crate::format::{Blocks, CsrMatrix, LookupWork, MAX_PANEL, NM_BLOCK};
+use crate::format::{Blocks, CsrMatrix, LookupWork, MAX_PANEL, NM_BLOCK, SellWork};
 use crate::kernel::first_level_cache;
 
 /// What the cost of a layer depends on.
@@ -46,9 +47,8 @@ pub(crate) struct Profile {
     pub(crate) slots: Option<(usize, usize)>,
     /// The blocks that the layer falls into, if it does.
     pub(crate) blocks: Option<Blocks>,
-    /// Slots in sliced ELLPACK, with vectors of the layer's instruction set, and chunks whose outputs are written one
-    /// by one.
-    pub(crate) sell: (usize, usize),
+    /// What sliced ELLPACK does, with vectors of the layer's instruction set.
+    pub(crate) sell: SellWork,
 }
 
 /// One of something for each kind of CPU that has its own.
@@ -254,19 +254,24 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             // Those of AMD's and of older AVX-512 are of gathers by the instruction, which the kernel does not use
             // there any more. What outputs take that are written one by one was fitted to one CPU; elsewhere it is in
             // what all chunks take.
-            let (call, gather, columns, [chunk, scattered], far) = ByCpu {
-                amd: (60.0, 0.235, 0.0, [4.6, 0.0], 0.0),
-                golden_cove: (55.0, 0.174, 0.0, [2.6, 5.6], 0.045),
-                avx512: (125.0, 0.61, 0.0, [5.5, 0.0], 0.0),
-                avx2: (95.0, 0.136, 0.13, [5.4, 0.0], 0.0),
-                portable: (125.0, 0.45, 0.0, [10.0, 0.0], 0.0),
+            let (call, gather, columns, [chunk, scattered]) = ByCpu {
+                amd: (60.0, 0.235, 0.0, [4.6, 0.0]),
+                golden_cove: (55.0, 0.141, 0.025, [2.6, 5.6]),
+                avx512: (125.0, 0.61, 0.0, [5.5, 0.0]),
+                avx2: (95.0, 0.136, 0.13, [5.4, 0.0]),
+                portable: (125.0, 0.45, 0.0, [10.0, 0.0]),
             }
             .of(isa);
-            let (slots, of_scattered) = (layer.sell.0 as f64, scattered * layer.sell.1 as f64);
-            samples * (gather * slots + chunk * chunks + of_scattered + far * beyond(slots, 2e5))
-                + groups * columns * slots
-                + again
-                + call
+            let SellWork { slots, bytes, scattered: chunks_of_scattered } = layer.sell;
+            let slots = slots as f64;
+            let work = (samples * gather + groups * columns) * slots;
+            // What is asked for ahead comes from far away while others are gathered for.
+            let read = match isa.is_golden_cove_avx512() {
+                true => groups * 0.95 * reading(bytes as f64 * slots, share, isa),
+                false => 0.0,
+            };
+            let ends = chunk * chunks + scattered * chunks_of_scattered as f64;
+            call + again + work.max(read) + samples * ends
         }
         Format::Panel => {
             // Per kept weight, its splat, and the vectors of the tile, of which those count as loads that no other row

@@ -15,7 +15,7 @@ use super::workspace::{matrix, matrix_mut};
 #[cfg(feature = "dense")]
 use crate::aligned::Aligned;
 use crate::csr::{self, Csr};
-use crate::format::{BlockMatrix, CsrMatrix, LookupMatrix, NmMatrix, PanelMatrix, SellMatrix};
+use crate::format::{BlockMatrix, CsrMatrix, LookupMatrix, NmMatrix, PanelMatrix, SellMatrix, SellWork};
 use crate::kernel::MAX_TILE_VECTORS;
 #[cfg(feature = "dense")]
 use crate::kernel::{finish, gemm};
@@ -166,7 +166,7 @@ impl SparseLinear {
             let lookups = plan::lookups(&self.matrix, self.isa);
             let slots = NmMatrix::fit(&self.matrix).map(|nm| (out * nm.slots(inputs), nm.m));
             let blocks = BlockMatrix::fit(&self.matrix);
-            let sell = SellMatrix::work_of(&self.matrix, self.isa.lanes());
+            let sell = SellWork::of(&self.matrix, self.isa.lanes(), self.isa.gathers_at_once());
             Profile { out, inputs, kept: self.kept(), loads, lookups, slots, blocks, sell }
         })
     }
@@ -238,7 +238,8 @@ impl SparseLinear {
 
     pub(super) fn sell(&self) -> &SellMatrix {
         self.sell.get_or_init(|| {
-            SellMatrix::new(&self.matrix, self.isa.lanes())
+            let pack = if self.isa.gathers_at_once() { SellMatrix::by_gaps } else { SellMatrix::new };
+            pack(&self.matrix, self.isa.lanes())
                 .unwrap_or_else(|error| unreachable!("vectors have so many lanes: {error}"))
         })
     }

@@ -51,8 +51,7 @@ impl SparseLinear {
         let Group { x, stride: x_stride, single, .. } = group;
         let (exact, bias, activation, isa) =
             (self.matrix(), self.bias_slice(), self.activation(), self.isa());
-        let gather_at_once = isa.gathers_at_once();
-        let layer = RowLayer { exact, bias, activation, x, x_stride, y: y.reborrow(), gather_at_once };
+        let layer = RowLayer { exact, bias, activation, x, x_stride, y: y.reborrow() };
         match format {
             Format::Nm => isa.run(Spmv { matrix: self.nm(), layer }),
             Format::Block => isa.run(Spmv { matrix: self.blocks(), layer }),
