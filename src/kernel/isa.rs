@@ -38,6 +38,9 @@ const SETS: &[Set] = &[
     Set::Avx512,
 ];
 
+/// Samples that share a pass over the weights of formats for rows, at most, on any.
+pub(crate) const MAX_ROW_SAMPLES: usize = 4;
+
 /// Vectors in the widest tile of any.
 pub(crate) const MAX_TILE_VECTORS: usize = 4;
 
@@ -147,13 +150,20 @@ impl Isa {
         vectors.div_ceil(vectors.div_ceil(self.tile_vectors()))
     }
 
-    /// Samples that share a pass over the weights of formats for rows: their sums must fit the registers.
+    /// Samples that share a pass over the weights of formats for rows, at most: their sums must fit the registers.
     pub(crate) fn row_samples(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => 4,
+            Set::Avx512 => MAX_ROW_SAMPLES,
             _ => 2,
         }
+    }
+
+    /// Samples of the largest of a batch's groups that share a pass. All are of about the same size: one sample left over
+    /// would cost nearly as much as four.
+    pub(crate) fn samples_together(self, batch: usize) -> usize {
+        let groups = batch.div_ceil(self.row_samples()).max(1);
+        batch.div_ceil(groups).max(1)
     }
 
     /// Whether this is AVX-512 of a core of Intel's since Golden Cove: those have a third port for short loads.

@@ -71,7 +71,7 @@ pub(crate) use descend::{Descend, Rule};
 #[cfg(feature = "dense")]
 pub(crate) use gemm::{finish, gemm, gemm_into};
 pub use isa::Isa;
-pub(crate) use isa::{MAX_TILE, MAX_TILE_VECTORS};
+pub(crate) use isa::{MAX_ROW_SAMPLES, MAX_TILE, MAX_TILE_VECTORS};
 pub(crate) use outputs::Outputs;
 pub(crate) use roof::{FmaRoof, LoadRoof};
 #[cfg(feature = "dense")]

@@ -31,7 +31,7 @@
 use super::{Batch, Format, dense};
 use crate::Isa;
 use crate::format::{Blocks, CsrMatrix, LookupWork, MAX_PANEL, NM_BLOCK, SellWork};
-use crate::kernel::first_level_cache;
+use crate::kernel::{MAX_ROW_SAMPLES, first_level_cache};
 
 /// What the cost of a layer depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,8 +41,8 @@ pub(crate) struct Profile {
     pub(crate) kept: usize,
     /// Loads of activations that a batch needs for each kept weight: 1, or less where rows share columns.
     pub(crate) loads: f64,
-    /// What lookups do, with vectors of the layer's instruction set: for a single sample, and for a few.
-    pub(crate) lookups: [LookupWork; 2],
+    /// What lookups do, with vectors of the layer's instruction set: for a sample by itself, for two together, and so on.
+    pub(crate) lookups: [LookupWork; MAX_ROW_SAMPLES],
     /// Slots of all rows in the N:M pattern that the layer fits, if it does, and the columns of its groups.
     pub(crate) slots: Option<(usize, usize)>,
     /// The blocks that the layer falls into, if it does.
@@ -162,7 +162,6 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             call + again + samples * (row * out + first * short + weight * kept + far * beyond(kept, 1e5))
         }
         Format::Lookup => {
-            let work = layer.lookups[usize::from(batch > 1)];
             let (call, chunk) = ByCpu {
                 amd: (60.0, 4.0),
                 golden_cove: (58.0, 2.4),
@@ -171,11 +170,11 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
                 portable: (f64::INFINITY, 0.0),
             }
             .of(isa);
-            let groups = batch.div_ceil(isa.row_samples()).max(1);
-            let together = batch.div_ceil(groups);
-            let rest = batch - (groups - 1) * together;
-            let steps = (groups - 1) as f64 * lookup_steps(work, share, together, isa)
-                + lookup_steps(work, share, rest, isa);
+            let together = isa.samples_together(batch);
+            let work = layer.lookups[together - 1];
+            let (whole, rest) = (batch / together, batch % together);
+            let steps = whole as f64 * lookup_steps(work, share, together, isa)
+                + if rest > 0 { lookup_steps(work, share, rest, isa) } else { 0.0 };
             call + again + samples * chunk * chunks + steps
         }
         Format::Nm => {
@@ -320,14 +319,13 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
 }
 
 /// The nanoseconds of the steps of lookups for some samples that share them: of their work, or of what they read if
-/// that takes longer, or, where that is known, of how the two hinder each other. They have such a `share` of what the
-/// network reads.
+/// that takes longer. They have such a `share` of what the network reads.
 fn lookup_steps(LookupWork { window, steps }: LookupWork, share: f64, samples: usize, isa: Isa) -> f64 {
     let wide = window.tables().ilog2() as usize;
     // Of a step, its windows, of a slot its weight and its lookup.
     let (step, weight, lookup) = ByCpu {
         amd: ([0.0, 0.42, 0.6, 0.3], 0.08, [0.0, 0.183, 0.33, 0.82]),
-        golden_cove: ([0.0, 0.41, 0.45, 0.5], 0.28, [0.0, 0.24, 0.57, 1.4]),
+        golden_cove: ([0.0, 0.41, 0.45, 0.5], 0.28, [0.0, 0.24, 0.57, 1.2]),
         avx512: ([0.0, 0.55, 0.8, 1.0], 0.25, [0.0, 0.4, 0.9, 2.0]),
         avx2: ([0.0, 0.75, 1.2, 0.3], 0.04, [0.635, 0.79, 1.76, 4.4]),
         portable: ([0.0; 4], 0.0, [0.0; 4]),
@@ -335,15 +333,7 @@ fn lookup_steps(LookupWork { window, steps }: LookupWork, share: f64, samples: u
     .of(isa);
     let slots = steps * window.slots() as f64;
     let work = step[wide] * steps + (weight + samples as f64 * lookup[wide]) * slots;
-    let read = reading(LookupWork { window, steps }.bytes(), share, isa);
-    if samples > 1 && isa.is_golden_cove_avx512() {
-        // The one goes on during the other, but the nearer they are to each other, the more often one of them waits.
-        // (Two and four samples of 10 MB take 400 and 470 µs, by this 398 and 457, by the longer of the two alone 388
-        // and 391.)
-        (work.powi(4) + read.powi(4)).sqrt().sqrt()
-    } else {
-        work.max(read)
-    }
+    work.max(reading(LookupWork { window, steps }.bytes(), share, isa))
 }
 
 /// The nanoseconds that it takes to read so many bytes, of all that a network reads such a `share`.
@@ -367,14 +357,17 @@ fn reading(bytes: f64, share: f64, isa: Isa) -> f64 {
     bytes * (near + far.iter().sum::<f64>())
 }
 
-/// What lookups do with the window that is fastest for a single sample, and with that for a few.
-pub(crate) fn lookups(matrix: &CsrMatrix, isa: Isa) -> [LookupWork; 2] {
-    let windows: Vec<_> = LookupWork::of(matrix, isa.lanes());
-    [1, isa.row_samples()].map(|samples| {
+/// What lookups do for one sample, two together, and so on: with the window that is fastest for one, or with that which
+/// is for as many as can be.
+pub(crate) fn lookups(matrix: &CsrMatrix, isa: Isa) -> [LookupWork; MAX_ROW_SAMPLES] {
+    let windows = LookupWork::of(matrix, isa.lanes());
+    let fastest = |windows: &[LookupWork], samples| {
         let seconds = |work: &&LookupWork| lookup_steps(**work, 1.0, samples, isa);
         let fastest = windows.iter().min_by(|a, b| seconds(a).total_cmp(&seconds(b)));
         *fastest.unwrap_or_else(|| unreachable!("there are windows"))
-    })
+    };
+    let packed = [1, isa.row_samples()].map(|samples| fastest(&windows, samples));
+    std::array::from_fn(|before| fastest(&packed, before + 1))
 }
 
 /// Columns of a layer's panels, which are all of about the same width, if so many activations are loaded for all of its

@@ -38,7 +38,7 @@ pub struct SparseLinear {
     /// For batches whose widest tile is one vector, two, and so on: some of them the same.
     panels: [OnceLock<Arc<PanelMatrix>>; MAX_TILE_VECTORS],
     lookup: OnceLock<LookupMatrix>,
-    /// For batches of more than one sample, if another window is better for those.
+    /// For samples that share a pass, if another window is better for so many.
     shared_lookup: OnceLock<LookupMatrix>,
     nm: OnceLock<NmMatrix>,
     blocks: OnceLock<BlockMatrix>,
@@ -142,12 +142,12 @@ impl SparseLinear {
     }
 
     /// Bytes of the weights as packed in a format, and of the bias. (Panels and slots for lookup may be packed once
-    /// more: panels for batches of one vector of samples, and with AVX2 of two, slots for batches of more than one
-    /// sample.)
+    /// more: panels for batches of one vector of samples, and with AVX2 of two, slots for samples that share
+    /// a pass.)
     pub fn packed_bytes(&self, format: Format) -> usize {
         let weights = match format {
             Format::Csr => csr::bytes(self.csr()),
-            Format::Lookup => self.lookup(true).bytes(),
+            Format::Lookup => self.lookup(1).bytes(),
             Format::Nm => self.nm().bytes(),
             Format::Block => self.blocks().bytes(),
             Format::Sell => self.sell().bytes(),
@@ -176,7 +176,7 @@ impl SparseLinear {
         match format {
             Format::Csr => {}
             Format::Lookup => {
-                self.lookup(batch == 1);
+                self.lookup(self.isa.samples_together(batch));
             }
             Format::Nm => {
                 self.nm();
@@ -214,11 +214,11 @@ impl SparseLinear {
         })
     }
 
-    /// The slots for lookup of a single sample, or of more.
-    pub(super) fn lookup(&self, single: bool) -> &LookupMatrix {
-        let [window, shared] = self.profile().lookups.map(|work| work.window);
-        let (packed, window) =
-            if single || window == shared { (&self.lookup, window) } else { (&self.shared_lookup, shared) };
+    /// The slots for lookup, for batches of which so many samples go together at most.
+    pub(super) fn lookup(&self, together: usize) -> &LookupMatrix {
+        let windows = self.profile().lookups.map(|work| work.window);
+        let window = windows[together - 1];
+        let packed = if window == windows[0] { &self.lookup } else { &self.shared_lookup };
         packed.get_or_init(|| LookupMatrix::new(&self.matrix, window))
     }
 
@@ -292,7 +292,7 @@ impl SparseLinear {
                 let stride = x.len().max(y.len());
                 let (before, after) = (&mut before[..stride], &mut after[..stride]);
                 before.iter_mut().zip(&x).for_each(|(place, &value)| *place = value);
-                let group = Group { samples: 1, x: before, stride, single: true };
+                let group = Group { samples: 1, x: before, stride, together: 1 };
                 self.forward_rows(Format::Csr, group, after, 1);
                 y.iter_mut().zip(after).for_each(|(place, value)| *place = *value);
             }

@@ -93,11 +93,11 @@ fn times(mlp: &SparseMlp, layer: &SparseLinear, batch: Batch, candidates: &[(Cho
         let [before, after] = threads[0].each_mut().map(|buffer| &mut buffer[..]);
         match format.layout() {
             Layout::Rows => {
-                let (together, stride) = (isa.row_samples(), mlp.row_stride());
+                let (together, stride) = (isa.samples_together(samples), mlp.row_stride());
                 for start in (0..samples).step_by(together) {
                     let count = together.min(samples - start);
                     let (x, y) = (&before[..count * stride], &mut after[..count * stride]);
-                    let group = Group { samples: count, x, stride, single: samples == 1 };
+                    let group = Group { samples: count, x, stride, together };
                     layer.forward_rows(format, group, y, 1);
                 }
             }

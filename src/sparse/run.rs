@@ -27,15 +27,6 @@ const SIDE_BY_SIDE: usize = 256;
 /// samples of a tile. (Measured with 64 samples on two threads of a Granite Rapids, up to 20% either way.)
 const MANY_WEIGHTS: usize = 100;
 
-/// How samples share passes over the weights of formats for rows, whatever threads there are.
-#[derive(Clone, Copy)]
-struct Groups {
-    /// Samples of a group.
-    together: usize,
-    /// Whether the batch is a single one.
-    single: bool,
-}
-
 /// Some neighbouring layers that work on the same layout, each by its format.
 #[derive(Clone, Debug)]
 pub(super) struct Stretch {
@@ -169,11 +160,7 @@ impl SparseMlp {
         let layers = layers.clone();
         match layout {
             Layout::Rows => {
-                // Groups of about the same size: one left over would cost nearly as much as four.
-                let groups = x.nrows().div_ceil(self.isa().row_samples()).max(1);
-                let together = x.nrows().div_ceil(groups).max(1);
-                let groups = Groups { together, single: batch == 1 };
-                self.run_rows(plan, layers, x, y, threads, groups);
+                self.run_rows(plan, layers, x, y, threads, self.isa().samples_together(batch));
             }
             Layout::Tiles => self.run_tiles(layers, x, y, threads, self.isa().widest_tile(batch)),
             Layout::Batch => {
@@ -280,9 +267,8 @@ impl SparseMlp {
         x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
         threads: &mut [Buffers],
-        groups: Groups,
+        together: usize,
     ) {
-        let Groups { together, single } = groups;
         if threads.len() > 1 && self.share_groups(layers.clone(), x.nrows(), together, threads.len()) {
             let count = x.nrows().div_ceil(together);
             if count > threads.len() && count % threads.len() == 1 {
@@ -290,8 +276,8 @@ impl SparseMlp {
                 // has one more.
                 let (x_alike, x_last) = x.split_at(Axis(0), (count - 1) * together);
                 let (y_alike, y_last) = y.split_at(Axis(0), (count - 1) * together);
-                self.run_rows(plan, layers.clone(), x_alike, y_alike, threads, groups);
-                self.run_rows(plan, layers, x_last, y_last, threads, groups);
+                self.run_rows(plan, layers.clone(), x_alike, y_alike, threads, together);
+                self.run_rows(plan, layers, x_last, y_last, threads, together);
                 return;
             }
             let (left, right) = threads.split_at_mut(threads.len() / 2);
@@ -299,8 +285,8 @@ impl SparseMlp {
             let (x_left, x_right) = x.split_at(Axis(0), middle);
             let (y_left, y_right) = y.split_at(Axis(0), middle);
             join(
-                || self.run_rows(plan, layers.clone(), x_left, y_left, left, groups),
-                || self.run_rows(plan, layers.clone(), x_right, y_right, right, groups),
+                || self.run_rows(plan, layers.clone(), x_left, y_left, left, together),
+                || self.run_rows(plan, layers.clone(), x_right, y_right, right, together),
             );
             return;
         }
@@ -315,7 +301,7 @@ impl SparseMlp {
             rows.load(x, before, self.isa());
             for index in layers.clone() {
                 let format = plan.format(index).unwrap_or_else(|| unreachable!("the plan has this layer"));
-                let group = Group { samples, x: before, stride, single };
+                let group = Group { samples, x: before, stride, together };
                 self.layers()[index].forward_rows(format, group, after, threads);
                 std::mem::swap(&mut before, &mut after);
             }

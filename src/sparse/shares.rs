@@ -12,8 +12,8 @@ pub(super) struct Group<'a> {
     /// `[samples, stride]`, with a stride to which whole windows of a lookup can be read.
     pub(super) x: &'a [f32],
     pub(super) stride: usize,
-    /// Whether the one is the whole batch.
-    pub(super) single: bool,
+    /// Samples of the largest group of the batch.
+    pub(super) together: usize,
 }
 
 impl SparseLinear {
@@ -48,7 +48,7 @@ impl SparseLinear {
 
     /// Whole shares of rows, but for a softmax.
     fn forward_shares(&self, format: Format, group: Group<'_>, mut y: Outputs<'_>) {
-        let Group { x, stride: x_stride, single, .. } = group;
+        let Group { x, stride: x_stride, together, .. } = group;
         let (exact, bias, activation, isa) =
             (self.matrix(), self.bias_slice(), self.activation(), self.isa());
         let layer = RowLayer { exact, bias, activation, x, x_stride, y: y.reborrow() };
@@ -56,7 +56,7 @@ impl SparseLinear {
             Format::Nm => isa.run(Spmv { matrix: self.nm(), layer }),
             Format::Block => isa.run(Spmv { matrix: self.blocks(), layer }),
             Format::Sell => isa.run(Spmv { matrix: self.sell(), layer }),
-            Format::Lookup => isa.run(Spmv { matrix: self.lookup(single), layer }),
+            Format::Lookup => isa.run(Spmv { matrix: self.lookup(together), layer }),
             Format::Csr | Format::Panel | Format::Dense => {
                 isa.run(SpmvCsr { matrix: exact, bias, activation, x, x_stride, y: layer.y });
             }
