@@ -171,6 +171,11 @@ impl Isa {
         self.lanes() == MAX_LANES && is_golden_cove()
     }
 
+    /// Whether this is AVX2 of such a core: all that most of them have, outside of servers.
+    pub(crate) fn is_golden_cove_avx2(self) -> bool {
+        self != Self::portable() && self.lanes() < MAX_LANES && is_golden_cove()
+    }
+
     /// Whether weights are splat faster by a load each than four by one load and shuffles.
     ///
     /// With AVX-512 all shuffles share one of the two ports that multiply, on Intel. Where there is a third port for

@@ -1,6 +1,6 @@
 //! What it takes to bring activations from one layout to another.
 
-use super::cost::{ByCpu, beyond};
+use super::cost::{ByCpu, beyond, of_zen_3};
 use super::{Batch, Layout};
 use crate::Isa;
 
@@ -73,5 +73,5 @@ pub(super) fn way(way: Way, layout: Layout, features: usize, batch: Batch, isa: 
         }
         Layout::Batch => 0.0,
     };
-    1e-9 * nanoseconds
+    1e-9 * nanoseconds * of_zen_3(isa)
 }
