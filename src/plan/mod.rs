@@ -113,8 +113,9 @@ impl fmt::Display for Choice {
 #[non_exhaustive]
 pub enum Origin {
     /// The cost model, calibrated on one thread of servers: a 2.8 GHz Ice Lake, for the AVX-512 of AMD and of Intel
-    /// since Golden Cove a 3.9 GHz Zen 5 and a 4.0 GHz Granite Rapids, and for AVX2 a 3.2 GHz Zen 3. It is there to
-    /// choose with: a single time can be off by a factor of two, and by more on other machines.
+    /// since Golden Cove a 3.9 GHz Zen 5 and a 4.0 GHz Granite Rapids, and for AVX2 a 3.2 GHz Zen 3 and, in part, that
+    /// Granite Rapids. It is there to choose with: a single time can be off by a factor of two, and by more on other
+    /// machines.
     Model,
     /// Runs on this machine.
     Measured,
