@@ -275,9 +275,11 @@ fn gaps_take_a_byte_or_two() {
     gaps[10] += 1;
     assert_eq!(packed(2000, &gaps), (100, 6));
     assert_eq!(packed(300, &[256]), (1, 6));
-    // Of two bytes, too, there can be longer ones.
-    assert_eq!(packed(200_000, &[65_535, 65_536, 1]), (4, 6));
-    assert_eq!(packed(200_000, &[199_999]), (4, 6));
+    // Of two bytes, too, there can be longer ones; where they were many, columns are numbers.
+    gaps[10] = 100_000;
+    assert_eq!(packed(200_000, &gaps), (101, 6));
+    assert_eq!(packed(200_000, &[65_535, 1]), (2, 6));
+    assert_eq!(packed(200_000, &[65_536]), (1, 8));
 }
 
 /// What rows share is held once.

@@ -27,8 +27,8 @@ use crate::csr::Csr;
 /// Writing each output of a chunk by itself takes about as long as so many slots.
 const WRITING: usize = 2;
 
-/// Gaps take a byte rather than two where that makes a matrix one slot in so many longer, at most: a slot less takes
-/// less time wherever the matrix lies, a byte less only where it comes from far away.
+/// Gaps take fewer bytes where that makes a matrix one slot in so many longer, at most: a slot less takes less time
+/// wherever the matrix lies, a byte less only where it comes from far away.
 const SLOTS_FOR_ONE_MORE: usize = 32;
 
 /// A sparse matrix in chunks of rows of the same length: for each slot 4 bytes for the value, and for the column 2, or
@@ -86,8 +86,8 @@ impl SellMatrix {
     }
 
     /// Packs a matrix for vectors of `lanes` rows, with the gap between each slot's column and that of the slot before.
-    /// The kernel adds them up as it goes along, in a vector: this is for CPUs that gather by one, and for at most 2³¹
-    /// columns; of more, it is numbers all the same.
+    /// The kernel adds them up as it goes along, in a vector: this is for CPUs that gather by one. (Where gaps of more
+    /// than 2¹⁶ columns would take many slots it is numbers all the same, and of more than 2³¹ columns.)
     ///
     /// # Errors
     /// When `lanes` is not 4, 8 or 16.
@@ -234,14 +234,15 @@ pub(crate) const MAX_GATHERED: usize = 1 << 31;
 const SHORT: u32 = u8::MAX as u32;
 const LONG: u32 = u16::MAX as u32;
 
-/// The gaps that take a matrix less time, if it can have any.
+/// The gaps that take a matrix less time, if it had better have any.
 fn gaps(matrix: &CsrMatrix, rows: &RowChunks) -> Told {
     if matrix.shape().1 > MAX_GATHERED {
         return Told::Numbers;
     }
-    let [short, long] = [SHORT, LONG].map(Told::Gaps);
-    let [more, least] = [short, long].map(|told| slots(matrix, rows, told).sum::<usize>());
-    if more <= least + least / SLOTS_FOR_ONE_MORE { short } else { long }
+    let slots = |told| slots(matrix, rows, told).sum::<usize>();
+    let least = slots(Told::Numbers);
+    let few = |&told: &Told| slots(told) <= least + least / SLOTS_FOR_ONE_MORE;
+    [SHORT, LONG].map(Told::Gaps).into_iter().find(few).unwrap_or(Told::Numbers)
 }
 
 /// Slots of each row, chunk by chunk.

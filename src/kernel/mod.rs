@@ -3,12 +3,12 @@
 //! Each algorithm is written once, as a [`Task`] over the small [`Vector`] trait: `spmm_panel` for batches, [`Spmv`]
 //! for a few samples (`spmv_lookup` for any mask, `spmv_nm` where every M columns keep N, `spmv_block` where
 //! neighbouring rows share their columns, `spmv_sell` where few weights are left or come from far away, `spmv_csr` on
-//! plain CSR, which also does sums again that are not finite), `transpose` between the caller's layout and the kernels', and `activate` for
-//! what comes after; `roof` for what they are held against. Training has `spmm_pattern` and `sddmm` for sparse layers,
-//! `derive` for the derivatives of activations, and `descend` for the optimizer. (The dense product is faer's: `gemm`.)
-//! Where threads share the outputs of a few samples, [`Outputs`] keeps their rows apart. An instruction set is one file
-//! that names its intrinsics (`avx512`, `avx2`) or spells them out in plain Rust (`portable`), and one arm in
-//! [`Isa::run`]. NEON would be one more of each. What else a CPU is asked is in `cpu`.
+//! plain CSR, which also does sums again that are not finite), `transpose` between the caller's layout and the
+//! kernels', and `activate` for what comes after; `roof` for what they are held against. Training has `spmm_pattern`
+//! and `sddmm` for sparse layers, `derive` for the derivatives of activations, and `descend` for the optimizer. (The
+//! dense product is faer's: `gemm`.) Where threads share the outputs of a few samples, [`Outputs`] keeps their rows
+//! apart. An instruction set is one file that names its intrinsics (`avx512`, `avx2`) or spells them out in plain Rust
+//! (`portable`), and one arm in [`Isa::run`]. NEON would be one more of each. What else a CPU is asked is in `cpu`.
 //!
 //! The tests run clean under the address sanitizer, on every instruction set of an x86 (in minutes, so by hand, with
 //! any compiler):

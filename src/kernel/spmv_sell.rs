@@ -7,8 +7,7 @@ use crate::format::{Columns, MAX_GATHERED, SellMatrix};
 
 /// How many slots before it needs them a matrix of gaps is asked for, and the bytes of values from which on. What does
 /// not stay in the second level takes 3 to 18% less time so on a Granite Rapids, whether 16 slots before or 96; what
-/// does, up to 6% more. Layers of 0.9 MB are often not alone. (An AMD Zen 3, which has no such matrices, took as long as
-/// without.)
+/// does, up to 6% more. Layers of 0.9 MB are often not alone.
 const AHEAD: usize = 32;
 const FAR: usize = 3 << 18;
 
@@ -165,8 +164,8 @@ impl Spmv<'_, SellMatrix> {
         let starts = &self.matrix.starts()[chunks.start..=chunks.end];
         for (slots, rows) in starts.windows(2).zip(self.matrix.rows().vectors(chunks)) {
             // SAFETY: for the whole body: `SellMatrix` has for each slot a vector of columns below `in`, or of the gaps
-            // between those of a chunk, and a vector of values, and for each chunk its rows; each sample of `x` has `in`
-            // features.
+            // between those of a chunk, and a vector of values, and for each chunk its rows; each sample of `x` has
+            // `in` features.
             unsafe {
                 let mut sums = [V::splat(0.0); B];
                 let mut columns = V::load_index(&[0; MAX_LANES], 0);
@@ -203,8 +202,8 @@ mod tests {
     /// A CPU takes one of the two ways, so that no test through the public interface sees both.
     #[test]
     fn columns_are_numbers_or_gaps_to_the_same_sums() {
-        // Numbers of 16 bits and of 32, gaps of 8 bits and of 16, some longer than these, and so many that they are asked
-        // for ahead.
+        // Numbers of 16 bits and of 32, gaps of 8 bits and of 16, some longer than these, and so many that they are
+        // asked for ahead.
         let shapes = [(1, 1, 0.0), (37, 211, 0.8), (35, 9_001, 0.985), (7, 5_003, 0.998), (19, 70_001, 0.7)];
         let shapes = shapes.into_iter().chain([(5, 400_000, 0.99999)]);
         for (rows, columns, sparsity) in shapes {

@@ -85,7 +85,7 @@ impl<T: Copy> ByCpu<T> {
         }
     }
 
-    /// The same, but for AVX2 of Intel's cores since Golden Cove.
+    /// The same, where AVX2 of Intel's cores since Golden Cove has its own.
     fn of_or(self, isa: Isa, golden_cove_avx2: T) -> T {
         if isa.is_golden_cove_avx2() { golden_cove_avx2 } else { self.of(isa) }
     }
