@@ -94,7 +94,7 @@ impl SellMatrix {
     pub fn by_gaps(matrix: &CsrMatrix, lanes: usize) -> Result<Self> {
         check_lanes("SellMatrix::by_gaps", lanes)?;
         let rows = RowChunks::new(matrix, lanes, WRITING);
-        let told = gaps(matrix, &rows);
+        let (told, _) = gaps(matrix, &rows);
         Ok(Self::packed(matrix, rows, told))
     }
 
@@ -216,14 +216,13 @@ impl SellWork {
     /// The work that a matrix makes, packed for vectors of `lanes` rows, by gaps or not.
     pub(crate) fn of(matrix: &CsrMatrix, lanes: usize, by_gaps: bool) -> Self {
         let rows = RowChunks::new(matrix, lanes, WRITING);
-        let told = if by_gaps { gaps(matrix, &rows) } else { Told::Numbers };
+        let (told, slots) = if by_gaps { gaps(matrix, &rows) } else { numbers(matrix, &rows) };
         let column = match told {
             Told::Gaps(SHORT) => size_of::<u8>(),
             Told::Numbers if matrix.shape().1 > 0x1_0000 => size_of::<u32>(),
             _ => size_of::<u16>(),
         };
-        let slots = lanes * slots(matrix, &rows, told).sum::<usize>();
-        Self { slots, bytes: size_of::<f32>() + column, scattered: rows.scattered() }
+        Self { slots: lanes * slots, bytes: size_of::<f32>() + column, scattered: rows.scattered() }
     }
 }
 
@@ -234,15 +233,21 @@ pub(crate) const MAX_GATHERED: usize = 1 << 31;
 const SHORT: u32 = u8::MAX as u32;
 const LONG: u32 = u16::MAX as u32;
 
-/// The gaps that take a matrix less time, if it had better have any.
-fn gaps(matrix: &CsrMatrix, rows: &RowChunks) -> Told {
+/// The gaps that take a matrix less time, if it had better have any, and the slots of each row of all chunks.
+fn gaps(matrix: &CsrMatrix, rows: &RowChunks) -> (Told, usize) {
+    let numbers = numbers(matrix, rows);
     if matrix.shape().1 > MAX_GATHERED {
-        return Told::Numbers;
+        return numbers;
     }
-    let slots = |told| slots(matrix, rows, told).sum::<usize>();
-    let least = slots(Told::Numbers);
-    let few = |&told: &Told| slots(told) <= least + least / SLOTS_FOR_ONE_MORE;
-    [SHORT, LONG].map(Told::Gaps).into_iter().find(few).unwrap_or(Told::Numbers)
+    let (_, least) = numbers;
+    let gaps = [SHORT, LONG].map(Told::Gaps).into_iter();
+    let mut gaps = gaps.map(|told| (told, slots(matrix, rows, told).sum()));
+    gaps.find(|&(_, slots)| slots <= least + least / SLOTS_FOR_ONE_MORE).unwrap_or(numbers)
+}
+
+/// The same with numbers.
+fn numbers(matrix: &CsrMatrix, rows: &RowChunks) -> (Told, usize) {
+    (Told::Numbers, slots(matrix, rows, Told::Numbers).sum())
 }
 
 /// Slots of each row, chunk by chunk.
@@ -252,10 +257,10 @@ fn slots(matrix: &CsrMatrix, rows: &RowChunks, told: Told) -> impl Iterator<Item
         Told::Gaps(longest) => {
             let columns = &matrix.columns()[entries(matrix, row)];
             let passed = |gap| passed(gap, longest);
-            let between = || columns.windows(2).map(|pair| pair[1] - pair[0]);
-            // Counted first, which takes a vector at a time: mostly there are none.
-            let any = between().filter(|&gap| gap > longest).count() > 0;
-            let between = if any { between().map(passed).sum() } else { 0 };
+            let between = || columns.iter().zip(columns.get(1..).unwrap_or_default()).map(|(a, b)| b - a);
+            // The widest first, for which a vector takes many at a time: mostly it is not that wide.
+            let widest = between().fold(0, u32::max);
+            let between = if widest > longest { between().map(passed).sum() } else { 0 };
             columns.len() + columns.first().map_or(0, |&first| passed(first)) + between
         }
     };
