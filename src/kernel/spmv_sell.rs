@@ -35,9 +35,6 @@ impl Task for Spmv<'_, SellMatrix> {
 
 /// How the activations of slots are found.
 trait Find<V: Vector>: Copy {
-    /// Whether large matrices are asked for ahead.
-    const ASKS_AHEAD: bool;
-
     /// The columns of the slot whose vector begins at `at`, given those of the slot before in the same chunk.
     ///
     /// # Safety
@@ -50,11 +47,11 @@ trait Find<V: Vector>: Copy {
     /// The columns are the slot's, and below `x.len()`.
     unsafe fn gather(self, x: &[f32], columns: V::Index, at: usize) -> V;
 
-    /// Asks for the columns at a place.
+    /// Asks for the columns and the values of a slot, where that pays.
     ///
     /// # Safety
-    /// See [`columns`](Self::columns).
-    unsafe fn prefetch(self, at: usize);
+    /// See [`columns`](Self::columns); there need be no such slot.
+    unsafe fn ask_ahead(self, _values: &[f32], _at: usize) {}
 }
 
 /// Lane by lane, from where the numbers of the columns lie in memory.
@@ -62,8 +59,6 @@ trait Find<V: Vector>: Copy {
 struct Numbers<'a, C>(&'a [C]);
 
 impl<V: Vector, C: Column> Find<V> for Numbers<'_, C> {
-    const ASKS_AHEAD: bool = false;
-
     #[inline(always)]
     unsafe fn columns(self, before: V::Index, _: usize) -> V::Index {
         before
@@ -74,12 +69,6 @@ impl<V: Vector, C: Column> Find<V> for Numbers<'_, C> {
         // SAFETY: the caller's promises.
         unsafe { V::gather(x, self.0, at) }
     }
-
-    #[inline(always)]
-    unsafe fn prefetch(self, at: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { V::prefetch(self.0, at) }
-    }
 }
 
 /// At once, by the sums of the gaps between columns.
@@ -87,8 +76,6 @@ impl<V: Vector, C: Column> Find<V> for Numbers<'_, C> {
 struct Gaps<'a, G>(&'a [G]);
 
 impl<V: Vector, G: Gap> Find<V> for Gaps<'_, G> {
-    const ASKS_AHEAD: bool = true;
-
     #[inline(always)]
     unsafe fn columns(self, before: V::Index, at: usize) -> V::Index {
         // SAFETY: the caller's promises.
@@ -102,9 +89,12 @@ impl<V: Vector, G: Gap> Find<V> for Gaps<'_, G> {
     }
 
     #[inline(always)]
-    unsafe fn prefetch(self, at: usize) {
+    unsafe fn ask_ahead(self, values: &[f32], at: usize) {
         // SAFETY: the caller's promise.
-        unsafe { V::prefetch(self.0, at) }
+        unsafe {
+            V::prefetch(self.0, at);
+            V::prefetch(values, at);
+        }
     }
 }
 
@@ -159,7 +149,7 @@ impl Spmv<'_, SellMatrix> {
     #[inline(always)]
     unsafe fn chunks<V: Vector, F: Find<V>, const B: usize>(&mut self, find: F) {
         let (values, x, x_stride) = (self.matrix.values(), self.layer.x, self.layer.x_stride);
-        let far = F::ASKS_AHEAD && size_of_val(values) >= FAR;
+        let far = size_of_val(values) >= FAR;
         let chunks = self.layer.vectors(V::LANES);
         let starts = &self.matrix.starts()[chunks.start..=chunks.end];
         for (slots, rows) in starts.windows(2).zip(self.matrix.rows().vectors(chunks)) {
@@ -172,8 +162,7 @@ impl Spmv<'_, SellMatrix> {
                 for slot in slots[0] as usize..slots[1] as usize {
                     let at = slot * V::LANES;
                     if far {
-                        find.prefetch(at + AHEAD * V::LANES);
-                        V::prefetch(values, at + AHEAD * V::LANES);
+                        find.ask_ahead(values, at + AHEAD * V::LANES);
                     }
                     columns = find.columns(columns, at);
                     let weights = V::load(values, at);
