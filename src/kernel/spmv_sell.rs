@@ -51,6 +51,7 @@ trait Find<V: Vector>: Copy {
     ///
     /// # Safety
     /// See [`columns`](Self::columns); there need be no such slot.
+    #[inline(always)]
     unsafe fn ask_ahead(self, _values: &[f32], _at: usize) {}
 }
 

@@ -142,8 +142,8 @@ impl SparseLinear {
     }
 
     /// Bytes of the weights as packed in a format, and of the bias. (Panels and slots for lookup may be packed once
-    /// more: panels for batches of one vector of samples, and with AVX2 of two, slots for samples that share
-    /// a pass.)
+    /// more: panels for batches of one vector of samples, and with AVX2 of two, slots for samples that share a
+    /// pass.)
     pub fn packed_bytes(&self, format: Format) -> usize {
         let weights = match format {
             Format::Csr => csr::bytes(self.csr()),
