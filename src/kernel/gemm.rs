@@ -4,7 +4,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::activate::fused;
+use super::vector::store;
 use super::{Activate, Task, Vector, is_fused};
 use crate::{Activation, Isa};
 
@@ -99,19 +99,25 @@ impl Task for AddBias<'_> {
         unsafe {
             // 0 · x is 0 for finite numbers and NaN for the others.
             let (zero, mut zeros) = (V::splat(0.0), V::splat(0.0));
+            let mut finished = |sum: V| {
+                zeros = sum.mul_add(zero, zeros);
+                if activation == Activation::Relu { sum.relu() } else { sum }
+            };
+            let whole = len / V::LANES * V::LANES;
             for (row, feature) in values.chunks_exact_mut(len).zip(0..) {
-                let whole = len / V::LANES * V::LANES;
-                for at in (0..whole).step_by(V::LANES) {
-                    let bias = if by_features { V::splat(bias[feature]) } else { V::load(bias, at) };
-                    let sum = V::load(row, at).add(bias);
-                    zeros = sum.mul_add(zero, zeros);
-                    let value = if activation == Activation::Relu { sum.relu() } else { sum };
-                    value.store(row, at);
+                if whole == 0 {
+                    let bias = if by_features { V::splat(bias[feature]) } else { V::load_some(bias) };
+                    store(finished(V::load_some(row).add(bias)), row, 0, len);
+                    continue;
                 }
-                for (at, value) in row.iter_mut().enumerate().skip(whole) {
-                    *value += bias[if by_features { feature } else { at }];
-                    *finite &= value.is_finite();
-                    *value = fused(activation, *value);
+                let bias = |at| if by_features { V::splat(bias[feature]) } else { V::load(bias, at) };
+                // The last vector reaches back over the one before: it is read before that one changes.
+                let last = (whole < len).then(|| (len - V::LANES, V::load(row, len - V::LANES)));
+                for at in (0..whole).step_by(V::LANES) {
+                    finished(V::load(row, at).add(bias(at))).store(row, at);
+                }
+                if let Some((at, last)) = last {
+                    finished(last.add(bias(at))).store(row, at);
                 }
             }
             *finite &= zeros.all_finite();

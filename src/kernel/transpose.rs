@@ -6,7 +6,7 @@ use std::slice;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::vector::MAX_LANES;
+use super::vector::{MAX_LANES, copy_some};
 use super::{Task, Vector};
 
 /// `tile[feature - first, sample] = rows[sample][feature]` for some features, of which `first` is the first.
@@ -125,15 +125,6 @@ impl Task for TileToRows<'_> {
     }
 }
 
-/// `to[..] = from[..to.len()]` by the first `N` and the last `N`, which meet or overlap: a store of some lanes of a
-/// vector takes ten cycles on AMD's Zen 3, and the standard library's copying as long to find out how to go about it.
-#[inline(always)]
-fn copy_ends<const N: usize>(from: &[f32], to: &mut [f32]) {
-    let last = to.len() - N;
-    to[..N].copy_from_slice(&from[..N]);
-    to[last..].copy_from_slice(&from[last..][..N]);
-}
-
 /// `to = from`. The standard library's copying makes one instruction of some kilobytes and more, for which AMD's Zen 3
 /// takes twenty times as long where the place in its page is up to 28 bytes after that of the source.
 pub(crate) struct CopySlice<'a> {
@@ -236,10 +227,7 @@ impl Task for TileToFeatures<'_> {
                     _ if whole > 0 => unsafe {
                         V::load(lanes, samples - V::LANES).store(column, samples - V::LANES);
                     },
-                    8.. => copy_ends::<8>(lanes, column),
-                    4.. => copy_ends::<4>(lanes, column),
-                    2.. => copy_ends::<2>(lanes, column),
-                    _ => copy_ends::<1>(lanes, column),
+                    _ => copy_some(lanes, column),
                 }
             }
         }

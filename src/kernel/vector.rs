@@ -356,7 +356,28 @@ pub(super) unsafe fn store<V: Vector>(x: V, memory: &mut [f32], at: usize, lanes
         if lanes == V::LANES {
             return x.store(memory, at);
         }
-        memory[at..at + lanes].copy_from_slice(&spread(x)[..lanes]);
+        copy_some(&spread(x), &mut memory[at..at + lanes]);
+    }
+}
+
+/// `to[..] = from[..to.len()]`, up to a vector, by its first and its last lanes, which meet or overlap: a store of some
+/// lanes of a vector takes ten cycles on AMD's Zen 3, and the standard library's copying as long to find out how to go
+/// about it.
+#[inline(always)]
+pub(super) fn copy_some(from: &[f32], to: &mut [f32]) {
+    #[inline(always)]
+    fn ends<const N: usize>(from: &[f32], to: &mut [f32]) {
+        let last = to.len() - N;
+        to[..N].copy_from_slice(&from[..N]);
+        to[last..].copy_from_slice(&from[last..][..N]);
+    }
+    debug_assert!(to.len() <= MAX_LANES);
+    match to.len() {
+        8.. => ends::<8>(from, to),
+        4.. => ends::<4>(from, to),
+        2.. => ends::<2>(from, to),
+        1 => ends::<1>(from, to),
+        0 => {}
     }
 }
 

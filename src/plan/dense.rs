@@ -97,17 +97,18 @@ fn of_golden_cove(shape: (usize, usize), share: f64, batch: Batch, isa: Isa) -> 
     } else {
         let packed = weights / (1.0 + samples / 64.0);
         let far_out = 0.15 * beyond(samples * out, 2e5);
+        let call = if multiply <= TINY { 70.0 } else { 220.0 };
         if batch.is_feature_major() {
-            let masked = unfilled(batch.samples()) * dot([0.0006, 0.0155, 16.0], [multiply, ends[0], out]);
+            let masked = unfilled(batch.samples()) * dot([0.0006, 3.5], [multiply, out]);
             let work = dot([0.0115, 0.14, 0.11, 0.2], [multiply, packed, far, farther]);
             // Of many samples inputs take longer, presumably since each feature then lies in a page of its own.
             let pages = 0.44 * inputs * beyond(samples, 300.0);
-            80.0 + work + masked + dot([0.0765, 0.0685], ends) + 2.2 * out + far_out + pages
+            call + work + masked + dot([0.0765, 0.0685], ends) + 2.2 * out + far_out + pages
         } else {
-            let masked = unfilled(shape.0) * dot([0.0005, 0.097, 3.6], [multiply, ends[0], samples]);
+            let masked = unfilled(shape.0) * dot([0.135, 1.8], [ends[0], samples]);
             let work = dot([0.0112, 0.088, 0.3], [multiply, packed, farther]);
             let each_near = dot([0.246, 0.0031], [near, samples * near]);
-            38.0 + work + each_near + masked + dot([0.08, 0.132], ends) + 0.55 * out + far_out
+            call + work + each_near + masked + dot([0.08, 0.132], ends) + 0.55 * out + far_out
         }
     }
 }
@@ -137,6 +138,9 @@ pub(crate) const FEW_SAMPLES: usize = 13;
 /// (Of 13 to 15 networks, with 500 to 2048 samples, 2% to 24% longer; with 200 to 384 it is even. Feature-major ones
 /// are faster so, too, by 2 to 18%, but for some 900 to 1020 samples that do not fill their vectors.)
 const MANY_SAMPLES: usize = 384;
+
+/// Multiply-adds up to which faer has kernels of their own for a product, which begin at once.
+const TINY: f64 = 4096.0;
 
 /// Weights from which on they do not stay in the third-level cache of Intel's servers since Golden Cove, or in what a
 /// virtual machine has of it.
