@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::cpu::{is_amd, is_golden_cove};
+use super::cpu::{is_amd, is_golden_cove, is_sapphire_rapids};
 use super::vector::MAX_LANES;
 use super::{Task, portable};
 #[cfg(target_arch = "x86_64")]
@@ -169,6 +169,12 @@ impl Isa {
     /// Whether this is AVX-512 of a core of Intel's since Golden Cove: those have a third port for short loads.
     pub(crate) fn is_golden_cove_avx512(self) -> bool {
         self.lanes() == MAX_LANES && is_golden_cove()
+    }
+
+    /// Whether this is AVX-512 of the first servers with such cores, whose clocks are slower and whose third level is
+    /// about as fast as that of later ones.
+    pub(crate) fn is_sapphire_rapids_avx512(self) -> bool {
+        self.lanes() == MAX_LANES && is_sapphire_rapids()
     }
 
     /// Whether this is AVX2 of such a core: all that most of them have, outside of servers.
