@@ -94,8 +94,8 @@ impl Task for AddBias<'_> {
     unsafe fn run<V: Vector>(self) {
         let Self { values, bias, by_features, activation, finite } = self;
         let len = if by_features { values.len() / bias.len() } else { bias.len() };
-        // SAFETY: the caller promises the instruction set; whole vectors lie in a row, which is as long as the bias
-        // where that is read along it.
+        // SAFETY: the caller promises the instruction set; whole vectors lie in a row, the last one too if it has any, and
+        // else it fits a vector; and it is as long as the bias where that is read along it.
         unsafe {
             // 0 · x is 0 for finite numbers and NaN for the others.
             let (zero, mut zeros) = (V::splat(0.0), V::splat(0.0));

@@ -279,8 +279,9 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             let SellWork { slots, bytes, scattered: chunks_of_scattered } = layer.sell;
             let slots = slots as f64;
             // On an Emerald Rapids gathers take 1.3 times as long as on a Granite Rapids, lookups of such layers, which
-            // wait for the third level, 1.05 to 1.1 times. (By this factor single samples of nine networks that keep 5
-            // to 30% are within 5% of the faster of the two, without it up to 14% slower.)
+            // wait for the third level, 1.05 to 1.1 times. (By the times of both formats for single samples of four
+            // networks of 4 to 17 million weights that keep 5 to 30%: by this factor within 5% of the faster, without
+            // it up to 14% slower.)
             let slower = if isa.is_sapphire_rapids_avx512() { 1.22 } else { 1.0 };
             let work = slower * (samples * gather + groups * columns) * slots;
             // What is asked for ahead comes from far away while others are gathered for.
