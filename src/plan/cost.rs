@@ -11,22 +11,22 @@
 //! - `amd` of a Zen 5 of 3.9 GHz, σ from 0.11 for gathers to 0.31 for CSR. By hand: lookups, the least that a panel's
 //!   vector takes, the ways into rows and tiles, dense products of many samples.
 //! - `golden_cove` of a Granite Rapids of 4.0 GHz, σ from 0.06 for sliced ELLPACK (by gaps, 140 layers that it was not
-//!   fitted to) on, 0.09 for panels and row-major dense products. By hand: lookups, blocks, the least that a panel's
-//!   vector takes, the ways into tiles and out of them, dense products of more than 9 million weights, and what takes
-//!   longer with more than 300 samples. What a dense product of 13 samples and more takes to begin, and where it does
-//!   not fill its vectors, is of an Emerald Rapids: σ 0.11 for 300 layers of up to a million weights that it was not
-//!   fitted to.
+//!   fitted to) on, 0.09 for panels. By hand: lookups, blocks, the least that a panel's vector takes, dense products of
+//!   more than 9 million weights, and what takes longer with more than 300 samples. Dense products of more than one
+//!   sample, the ways into tiles and out of them and the ends of rows are of an Emerald Rapids, 810 layers of up to 300
+//!   samples, and are scaled: σ from 0.06 for feature-major products and panels to 0.1 for row-major products of few
+//!   samples. A Sapphire or Emerald Rapids has all of it as many times longer as that one took.
 //! - `avx2` of a Zen 3 of 3.2 GHz, of its least times, σ from 0.14 for lookups to 0.3 for N:M. By hand: what comes from
 //!   beyond the third level, what samples share of a lookup, the ways, what activations take of dense products.
 //!   Intel's cores since Golden Cove, which mostly lack AVX-512, have times of their own for CSR (σ 0.18), lookups
 //!   (0.04) and sliced ELLPACK (0.09), of the Granite Rapids told to use AVX2; for all else those of the Zen 3 count.
 //! - `portable` of the Ice Lake again, sliced ELLPACK by hand.
 //!
-//! On the Granite Rapids, plans were held against the fastest of all that could be made, for layers and networks that
-//! nothing had been fitted to, 0 to 60% pruned. Of 1 to 300 samples they are 1.7% slower for 150 single layers, and
-//! 2.2% for 100 networks; of 300 to 3000 samples 2.4% for 100 layers, and 2.7% for 160 unpruned ones. Unpruned networks
-//! of 13 samples and more were the worst that was found: 4.4% for 139, with ways and dense products as they were before
-//! those.
+//! Plans were held against the fastest of all that could be made, for layers and networks that nothing had been fitted
+//! to. On the Granite Rapids, by an earlier model of dense products and ways, those of 1 to 300 samples were 1.7% slower
+//! for 150 single layers, and 2.2% for 100 networks, 0 to 60% pruned. On an Emerald Rapids, by this one, they are 1.3%
+//! slower for 160 layers and networks of up to four, none wider than 500 features, 1 to 300 samples, 0 to 60% pruned; by
+//! the earlier one 1.9%.
 //!
 //! Dense products are faer's, which chooses its instruction set itself: with AVX-512, its times are those of that
 //! server, else those of `avx2`, and for portable code as much slower as vectors are shorter. (Where a CPU with AVX-512
@@ -99,6 +99,12 @@ pub(super) fn of_zen_3(isa: Isa) -> f64 {
     if isa.is_golden_cove_avx2() { 0.78 } else { 1.0 }
 }
 
+/// What takes a nanosecond on the Granite Rapids takes so many on a Sapphire or Emerald Rapids, whose clocks are slower.
+/// (Measured on an Emerald Rapids, on 810 layers of up to 9 million weights. Dense products take other times.)
+pub(super) fn of_granite_rapids(isa: Isa) -> f64 {
+    if isa.is_sapphire_rapids_avx512() { 1.13 } else { 1.0 }
+}
+
 /// The nanoseconds of some counts.
 pub(super) fn dot<const N: usize>(nanoseconds: [f64; N], counts: [f64; N]) -> f64 {
     nanoseconds.into_iter().zip(counts).map(|(nanoseconds, count)| nanoseconds * count).sum()
@@ -160,6 +166,8 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
     let again = ByCpu { avx2: 55.0, ..ByCpu::all(0.0) }.of_or(isa, 0.0) * (groups - 1.0).max(0.0);
     // Weights that the second-level cache keeps from one pass to the next, about, if nothing but values is large.
     let near = ByCpu { golden_cove: 4e5, ..ByCpu::all(1e5) }.of(isa);
+    // The rows of a last vector that it does not fill are written one by one. (Elsewhere that is in the other counts.)
+    let last = ByCpu { golden_cove: 1.1, ..ByCpu::all(0.0) }.of(isa) * (layer.out % lanes) as f64;
     let share = network.share(layer, format);
     let beyond = |count, cache| beyond(count, share * cache);
     let nanoseconds = match format {
@@ -179,7 +187,7 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
         Format::Lookup => {
             let (call, chunk) = ByCpu {
                 amd: (60.0, 4.0),
-                golden_cove: (58.0, 2.4),
+                golden_cove: (46.0, 2.4),
                 avx512: (120.0, 12.0),
                 avx2: (100.0, 4.0),
                 portable: (f64::INFINITY, 0.0),
@@ -190,7 +198,7 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             let (whole, rest) = (batch / together, batch % together);
             let steps = whole as f64 * lookup_steps(work, share, together, isa)
                 + if rest > 0 { lookup_steps(work, share, rest, isa) } else { 0.0 };
-            call + again + samples * chunk * chunks + steps
+            call + again + samples * (chunk * chunks + last) + steps
         }
         Format::Nm => {
             let Some((weights, group)) = layer.slots else { return f64::INFINITY };
@@ -278,11 +286,9 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             .of_or(isa, (12.0, 0.139, 0.046, [4.3, 0.0]));
             let SellWork { slots, bytes, scattered: chunks_of_scattered } = layer.sell;
             let slots = slots as f64;
-            // On an Emerald Rapids gathers take 1.3 times as long as on a Granite Rapids, lookups of such layers, which
-            // wait for the third level, 1.05 to 1.1 times. (By the times of both formats for single samples of four
-            // networks of 4 to 17 million weights that keep 5 to 30%: by this factor within 5% of the faster, without
-            // it up to 14% slower.)
-            let slower = if isa.is_sapphire_rapids_avx512() { 1.22 } else { 1.0 };
+            // On an Emerald Rapids gathers take 1.3 times as long as on a Granite Rapids, lookups of large layers, which
+            // wait for the third level, 1.05 to 1.1 times, and all else as the model has it.
+            let slower = if isa.is_sapphire_rapids_avx512() { 1.16 } else { 1.0 };
             let work = slower * (samples * gather + groups * columns) * slots;
             // What is asked for ahead comes from far away while others are gathered for.
             let read = match isa.gathers_at_once() {
@@ -290,7 +296,7 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
                 false => 0.0,
             };
             let ends = chunk * chunks + scattered * chunks_of_scattered as f64;
-            call + again + work.max(read) + samples * ends
+            call + again + work.max(read) + samples * (ends + last)
         }
         Format::Panel => {
             // Per kept weight, its splat, and the vectors of the tile, of which those count as loads that no other row
@@ -320,11 +326,14 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
                 portable: ([0.07, 0.0, 0.0, 0.0], [1e5, 2.5e6]),
             }
             .of_or(isa, ([0.12, 0.0, 0.0, 0.0], [1e5, 2.5e6]));
+            let calls = if isa.is_golden_cove_avx512() { tiles } else { 1.0 };
             let products = kept * vectors * (vector + load * layer.loads).max(multiply);
-            let tile = kept * (weight + place * layer.loads) + farther * beyond(kept, far);
+            // Of one vector, chains of multiply-adds wait for each other.
+            let alone = if isa.is_golden_cove_avx512() && vectors == 1.0 { 0.02 } else { 0.0 };
+            let tile = kept * (weight + place * layer.loads + alone) + farther * beyond(kept, far);
             let away = beyond(kept, near)
                 * (tiles * (each + each_load * layer.loads) + vectors * each_vector * layer.loads);
-            call + tiles * tile + products + away + sum * sums
+            calls * call + tiles * tile + products + away + sum * sums
         }
         Format::Dense => {
             // Of all layers' inputs and outputs the two at the ends lie as the caller's.
@@ -336,7 +345,8 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
         }
     };
     let measured = matches!(format, Format::Csr | Format::Lookup | Format::Sell);
-    1e-9 * nanoseconds * if measured { 1.0 } else { of_zen_3(isa) }
+    let of_granite_rapids = if format == Format::Dense { 1.0 } else { of_granite_rapids(isa) };
+    1e-9 * nanoseconds * of_granite_rapids * if measured { 1.0 } else { of_zen_3(isa) }
 }
 
 /// The nanoseconds of the steps of lookups for some samples that share them: of their work, or of what they read if

@@ -6,6 +6,18 @@ use crate::Isa;
 
 /// The nanoseconds of a dense layer that has such a `share` of its network's weights.
 pub(super) fn nanoseconds(layer: Profile, share: f64, batch: Batch, isa: Isa) -> f64 {
+    // The same on a Sapphire or Emerald Rapids: few samples wait for the clock, many for multiplications.
+    let of_granite_rapids = match batch.samples() {
+        _ if !isa.is_sapphire_rapids_avx512() => 1.0,
+        1 => 1.2,
+        2..FEW_SAMPLES => 1.125,
+        _ => 1.055,
+    };
+    of_granite_rapids * fitted(layer, share, batch, isa)
+}
+
+/// The nanoseconds on a CPU of those that it was fitted to.
+fn fitted(layer: Profile, share: f64, batch: Batch, isa: Isa) -> f64 {
     let (samples, shape) = (batch.samples() as f64, (layer.out, layer.inputs));
     let (out, inputs, weights) =
         (layer.out as f64, layer.inputs as f64, layer.out as f64 * layer.inputs as f64);
@@ -72,43 +84,52 @@ pub(super) fn nanoseconds(layer: Profile, share: f64, batch: Batch, isa: Isa) ->
     }
 }
 
-/// [`nanoseconds`] of more than one sample on Intel's cores since Golden Cove. faer's vectors lie along the outputs of
-/// rows, and along the samples of columns: those that do not fill their last vector take longer.
+/// The nanoseconds of more than one sample on Intel's cores since Golden Cove. faer's vectors lie along the outputs of
+/// rows, and along the samples of columns: a last vector takes as long as any, and longer where it is not full.
 fn of_golden_cove(shape: (usize, usize), share: f64, batch: Batch, isa: Isa) -> f64 {
     let (samples, out, inputs) = (batch.samples() as f64, shape.0 as f64, shape.1 as f64);
-    let weights = out * inputs;
-    let multiply = samples * weights;
-    let [near, far, farther] = [2e5, 4e5, LARGE].map(|cache| beyond(weights, share * cache));
+    let (weights, lanes) = (out * inputs, isa.lanes() as f64);
+    let by_rows = !batch.is_feature_major();
+    let [near, far, farther] = [2e5, 4e5, LARGE as f64].map(|cache| beyond(weights, share * cache));
     let unfilled = |count: usize| f64::from(u8::from(!count.is_multiple_of(isa.lanes())));
-    let ends = [samples * inputs, samples * out];
-    let few = batch.samples() < FEW_SAMPLES;
-    if few && (!batch.is_feature_major() || few_samples(shape, batch.samples(), isa)) {
+    let vectors = |count: usize| count.div_ceil(isa.lanes()) as f64;
+    // One vector, or less.
+    let narrow = |count: usize| f64::from(u8::from(count <= isa.lanes()));
+    let begin = f64::from(u8::from(samples * weights > TINY as f64));
+    if batch.samples() < FEW_SAMPLES && (by_rows || few_samples(shape, batch.samples(), isa)) {
         // Four samples at a time.
         let passes = batch.samples().div_ceil(4) as f64;
-        let (call, each_far, way) = if batch.is_feature_major() {
-            (33.0, [0.11, 0.021], [0.487, 0.408])
+        let ways = if by_rows {
+            0.0845 * samples * out
         } else {
-            (77.0, [0.086, 0.034], [0.146, 0.151])
+            14.0 + samples * dot([3.0, 0.333, 0.294], [1.0, inputs, out])
         };
-        let masked = unfilled(shape.0) * passes * (0.0164 * weights + 0.36 * inputs);
-        let work = dot([0.0035, 0.03], [multiply, passes * weights]);
-        let each_far = dot(each_far, [far, passes * far]) + 0.1 * samples * farther;
-        call + 11.5 * samples + work + masked + each_far + dot(way, ends)
+        let work = passes * inputs * lanes * vectors(shape.0);
+        let ends = passes * dot([0.0181, 0.66], [unfilled(shape.0) * weights, narrow(shape.0) * inputs]);
+        let each_far = dot([0.063, 0.0361], [far, passes * far]) + 0.1 * samples * farther;
+        56.0 + 123.0 * begin + 4.0 * samples + 0.0428 * work + ends + each_far + ways
     } else {
         let packed = weights / (1.0 + samples / 64.0);
         let far_out = 0.15 * beyond(samples * out, 2e5);
-        let call = if multiply <= TINY { 70.0 } else { 220.0 };
-        if batch.is_feature_major() {
-            let masked = unfilled(batch.samples()) * dot([0.0006, 3.5], [multiply, out]);
-            let work = dot([0.0115, 0.14, 0.11, 0.2], [multiply, packed, far, farther]);
-            // Of many samples inputs take longer, presumably since each feature then lies in a page of its own.
-            let pages = 0.44 * inputs * beyond(samples, 300.0);
-            call + work + masked + dot([0.0765, 0.0685], ends) + 2.2 * out + far_out + pages
+        if by_rows {
+            let work =
+                dot([0.012, 0.078, 0.3], [samples * inputs * lanes * vectors(shape.0), packed, farther]);
+            let each_near = dot([0.3, 0.00063], [near, samples * near]);
+            let ends = samples
+                * dot([4.26, 2.93, 0.147], [unfilled(shape.0), narrow(shape.0), narrow(shape.0) * inputs]);
+            55.0 + 164.0 * begin + work + each_near + ends + 0.102 * samples * out + far_out
         } else {
-            let masked = unfilled(shape.0) * dot([0.135, 1.8], [ends[0], samples]);
-            let work = dot([0.0112, 0.088, 0.3], [multiply, packed, farther]);
-            let each_near = dot([0.246, 0.0031], [near, samples * near]);
-            call + work + each_near + masked + dot([0.08, 0.132], ends) + 0.55 * out + far_out
+            let vectors = vectors(batch.samples());
+            let large = if samples > 64.0 { 0.024 * vectors } else { 0.0 };
+            let narrow = 0.053 * narrow(batch.samples());
+            let work = weights * (dot([0.1435, 0.0453], [vectors, (vectors / 3.0).ceil()]) + large + narrow);
+            // Of four outputs that it takes together, those that are not there.
+            let lacking = 0.187 * vectors * inputs * (shape.0.next_multiple_of(4) - shape.0) as f64;
+            let read = dot([0.13, 0.063, 0.2], [packed, near, farther]);
+            let ends = dot([0.137, 1.9, 0.7], [samples * out, unfilled(batch.samples()) * out, inputs]);
+            // Of many samples many inputs take longer, presumably since each feature then lies in a page of its own.
+            let pages = 0.44 * beyond(inputs * beyond(samples, 300.0), 5e4);
+            68.0 + 161.0 * begin + work + lacking + read + ends + far_out + pages
         }
     }
 }
@@ -140,25 +161,39 @@ pub(crate) const FEW_SAMPLES: usize = 13;
 const MANY_SAMPLES: usize = 384;
 
 /// Multiply-adds up to which faer has kernels of their own for a product, which begin at once.
-const TINY: f64 = 4096.0;
+const TINY: usize = 4096;
 
 /// Weights from which on they do not stay in the third-level cache of Intel's servers since Golden Cove, or in what a
 /// virtual machine has of it.
-const LARGE: f64 = 9e6;
+const LARGE: usize = 9_000_000;
 
 /// Whether samples are so few with an instruction set, and the layer's shape. On Intel since Golden Cove large weights,
-/// which faer reads once for four rows, are worth it for four samples alone. (8 samples of 4096×4096 take 10 to 11 ms
-/// so, and 7 to 8 as they lie.) With AVX2 the rows are worth the way there where the transposed weights are, and where
-/// there are outputs enough: the fewer, the sooner faer is as fast on the samples of a feature, of which eight fill a
-/// vector. (Measured on 64 layers, of 6 to 64 outputs.)
+/// which faer reads once for four rows, are worth it for four samples alone (8 samples of 4096×4096 take 10 to 11 ms
+/// so, and 7 to 8 as they lie), and [tiny](TINY) products where there are outputs enough: by up to twice as long on the
+/// other side of these, measured on 140 layers. With AVX2 the rows are worth the way there where the transposed weights
+/// are, and where there are outputs enough: the fewer, the sooner faer is as fast on the samples of a feature, of which
+/// eight fill a vector. (Measured on 64 layers, of 6 to 64 outputs.)
 pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bool {
+    let weights = shape.0 * shape.1;
     let by_outputs = match shape.0 {
         ..=8 => 0,
         9..=15 => 5,
         16..=39 => 8,
         _ => 9,
     };
-    let golden_cove = if (shape.0 * shape.1) as f64 > LARGE { 5 } else { FEW_SAMPLES };
+    let outputs = match samples {
+        _ if weights.saturating_mul(samples) > TINY => 0,
+        ..4 => 0,
+        4 => 14,
+        // faer's own kernels are for four samples and for eight.
+        8 | 12 => usize::MAX,
+        _ => 2 * samples,
+    };
+    let golden_cove = match weights {
+        LARGE.. => 5,
+        _ if shape.0 <= outputs => 0,
+        _ => FEW_SAMPLES,
+    };
     samples < ByCpu { golden_cove, avx2: by_outputs, ..ByCpu::all(FEW_SAMPLES) }.of(isa)
         && !by_weights(shape, samples, isa)
 }
@@ -216,7 +251,7 @@ pub(crate) fn by_features(
 /// enough is known.
 pub(super) fn inner(shapes: impl Iterator<Item = (usize, usize)> + Clone, caller: Batch, isa: Isa) -> Batch {
     let samples = caller.samples();
-    if !isa.is_golden_cove_avx512() || samples < FEW_SAMPLES || shapes.clone().nth(1).is_none() {
+    if !isa.is_golden_cove_avx512() || shapes.clone().nth(1).is_none() {
         caller
     } else if by_features(shapes, caller, isa) {
         Batch::feature_major(samples)

@@ -374,7 +374,7 @@ impl Clone for Plan {
 /// By how much a sparse format must be expected to win over the dense product: the model knows neither well enough to
 /// tell less, and dense is what a user has without us. Where it knows how a batch lies, it knows them better.
 fn margin(isa: Isa) -> f64 {
-    if isa.is_golden_cove_avx512() { 1.08 } else { 1.1 }
+    if isa.is_golden_cove_avx512() { 1.05 } else { 1.1 }
 }
 
 /// The seconds that it takes to go on in another layout after a layer, besides the way there. What a layer takes by

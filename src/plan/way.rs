@@ -1,6 +1,6 @@
 //! What it takes to bring activations from one layout to another.
 
-use super::cost::{ByCpu, beyond, of_zen_3};
+use super::cost::{ByCpu, beyond, of_granite_rapids, of_zen_3};
 use super::{Batch, Layout};
 use crate::Isa;
 
@@ -18,7 +18,6 @@ pub(super) enum Way {
 pub(super) fn way(way: Way, layout: Layout, features: usize, batch: Batch, isa: Isa) -> f64 {
     let (features, samples) = (features as f64, batch.samples() as f64);
     let (activations, out) = (features * samples, way == Way::Out);
-    let whole = |count: f64| count % isa.lanes() as f64 == 0.0;
     let nanoseconds = match layout {
         Layout::Rows if batch.samples() == 1 => 0.05 * features,
         Layout::Rows => {
@@ -42,36 +41,59 @@ pub(super) fn way(way: Way, layout: Layout, features: usize, batch: Batch, isa: 
             let (each, sample, far) = if batch.is_feature_major() { feature_major } else { row_major };
             each * activations + sample * samples + far * beyond(activations, 2e5)
         }
+        Layout::Tiles if isa.is_golden_cove_avx512() => tiles_of_golden_cove(way, features, batch, isa),
         Layout::Tiles => {
-            let lanes = (batch.samples().div_ceil(isa.lanes()) as f64) * isa.lanes() as f64;
-            // Per lane and per sample, and per activation beyond those that the second level keeps.
-            let ((lane, sample, far), near) = if isa.is_golden_cove_avx512() {
-                // What lies side by side in the output is written vector by vector, and the last of them, if it is not
-                // full, slowly. Feature-major samples that are a tile as they lie take no way out.
-                let tile = batch.samples() <= isa.lanes() * isa.tile_vectors() && whole(samples);
-                match (batch.is_feature_major(), out) {
-                    (false, false) => ((0.12, 1.0, 0.1), 2e5),
-                    (false, true) if whole(features) => ((0.14, 1.0, 0.1), 2e5),
-                    (false, true) => ((0.21, 1.0, 0.1), 2e5),
-                    (true, false) => ((0.095, 0.25, 0.12), 1e5),
-                    (true, true) if tile => ((0.01, 0.0, 0.0), 1e5),
-                    (true, true) if whole(samples) => ((0.13, 0.25, 0.15), 1e5),
-                    (true, true) => ((0.15, 0.25, 0.15), 1e5),
-                }
-            } else {
-                let (lane, sample) = ByCpu {
-                    amd: (0.05, 1.4),
-                    golden_cove: (0.0, 0.0),
-                    avx512: (0.17, 5.0),
-                    avx2: (0.13, 2.2),
-                    portable: (0.7, 5.0),
-                }
-                .of(isa);
-                ((lane, sample, 0.0), 0.0)
-            };
-            lane * features * lanes + sample * samples + far * beyond(activations, near)
+            let lanes = batch.samples().div_ceil(isa.lanes()) as f64 * isa.lanes() as f64;
+            // Per lane and per sample.
+            let (lane, sample) = ByCpu {
+                amd: (0.05, 1.4),
+                golden_cove: (0.0, 0.0), // (by itself, above)
+                avx512: (0.17, 5.0),
+                avx2: (0.13, 2.2),
+                portable: (0.7, 5.0),
+            }
+            .of(isa);
+            lane * features * lanes + sample * samples
         }
         Layout::Batch => 0.0,
     };
-    1e-9 * nanoseconds * of_zen_3(isa)
+    1e-9 * nanoseconds * of_granite_rapids(isa) * of_zen_3(isa)
+}
+
+/// The nanoseconds of the way into tiles or out of them on Intel's cores since Golden Cove.
+fn tiles_of_golden_cove(way: Way, features: f64, batch: Batch, isa: Isa) -> f64 {
+    let samples = batch.samples() as f64;
+    let (activations, vectors) = (features * samples, batch.samples().div_ceil(isa.lanes()) as f64);
+    let unfilled = !batch.samples().is_multiple_of(isa.lanes());
+    // How much of it does not stay in the first level, besides what a layer does between the two ways.
+    let away = ((activations - 2e3) / 6e3).clamp(0.0, 1.0);
+    let each_vector = |near: f64, more: f64| features * vectors * (near + more * away);
+    // Fewer features of a row than a vector has are taken one by one.
+    let few = features < isa.lanes() as f64;
+    // What a tile takes by itself is in the way in.
+    let each_tile = 75.0 * (vectors / isa.tile_vectors() as f64).ceil();
+    match (way, batch.is_feature_major()) {
+        (Way::In, false) => {
+            let moved = if few { 0.37 * activations } else { each_vector(1.17, 0.68) };
+            each_tile + 22.0 + 0.68 * samples + moved + 0.11 * beyond(activations, 2e5)
+        }
+        (Way::Out, false) => {
+            let moved = if few { 0.23 * activations } else { each_vector(1.93, 1.08) };
+            22.0 + 0.68 * samples + moved + 0.08 * beyond(activations, 2e5)
+        }
+        (Way::In, true) => {
+            let unfilled = if unfilled { 0.48 } else { 0.0 };
+            each_tile + each_vector(0.58, 1.13) + unfilled * features + 0.1 * beyond(activations, 1e5)
+        }
+        // A tile as they lie.
+        (Way::Out, true) if !unfilled && vectors <= isa.tile_vectors() as f64 => 0.0,
+        (Way::Out, true) => {
+            let unfilled = match unfilled {
+                false => 0.0,
+                true if vectors == 1.0 => 2.5,
+                true => 1.4,
+            };
+            each_vector(0.0, 1.79) + unfilled * features + 0.2 * beyond(activations, 1e5)
+        }
+    }
 }
