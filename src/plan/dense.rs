@@ -84,54 +84,70 @@ fn fitted(layer: Profile, share: f64, batch: Batch, isa: Isa) -> f64 {
     }
 }
 
-/// The nanoseconds of more than one sample on Intel's cores since Golden Cove. faer's vectors lie along the outputs of
-/// rows, and along the samples of columns: a last vector takes as long as any, and longer where it is not full.
+/// The nanoseconds of more than one sample on Intel's cores since Golden Cove.
 fn of_golden_cove(shape: (usize, usize), share: f64, batch: Batch, isa: Isa) -> f64 {
-    let (samples, out, inputs) = (batch.samples() as f64, shape.0 as f64, shape.1 as f64);
-    let (weights, lanes) = (out * inputs, isa.lanes() as f64);
-    let by_rows = !batch.is_feature_major();
-    let [near, far, farther] = [2e5, 4e5, LARGE as f64].map(|cache| beyond(weights, share * cache));
-    let unfilled = |count: usize| f64::from(u8::from(!count.is_multiple_of(isa.lanes())));
-    let vectors = |count: usize| count.div_ceil(isa.lanes()) as f64;
+    if !batch.is_feature_major() {
+        rows_of_golden_cove(shape, share, batch.samples(), isa)
+    } else if few_samples(shape, batch.samples(), isa) {
+        rows_of_golden_cove(shape, share, batch.samples(), isa) + ways_to_rows(shape, batch.samples())
+    } else {
+        columns_of_golden_cove(shape, share, batch.samples(), isa)
+    }
+}
+
+/// The nanoseconds of rows. faer's vectors lie along the outputs: the last of them takes as long as any, and longer
+/// where it is not full.
+fn rows_of_golden_cove((out, inputs): (usize, usize), share: f64, samples: usize, isa: Isa) -> f64 {
+    let (vectors, lanes) = (out.div_ceil(isa.lanes()) as f64, isa.lanes() as f64);
+    let unfilled = f64::from(u8::from(!out.is_multiple_of(isa.lanes())));
     // One vector, or less.
-    let narrow = |count: usize| f64::from(u8::from(count <= isa.lanes()));
+    let narrow = f64::from(u8::from(out <= isa.lanes()));
+    let passes = samples.div_ceil(4) as f64;
+    let (few, samples, out, inputs) = (samples < FEW_SAMPLES, samples as f64, out as f64, inputs as f64);
+    let weights = out * inputs;
+    let [near, far, farther] = [2e5, 4e5, LARGE as f64].map(|cache| beyond(weights, share * cache));
     let begin = f64::from(u8::from(samples * weights > TINY as f64));
-    if batch.samples() < FEW_SAMPLES && (by_rows || few_samples(shape, batch.samples(), isa)) {
+    if few {
         // Four samples at a time.
-        let passes = batch.samples().div_ceil(4) as f64;
-        let ways = if by_rows {
-            0.0845 * samples * out
-        } else {
-            14.0 + samples * dot([3.0, 0.333, 0.294], [1.0, inputs, out])
-        };
-        let work = passes * inputs * lanes * vectors(shape.0);
-        let ends = passes * dot([0.0181, 0.66], [unfilled(shape.0) * weights, narrow(shape.0) * inputs]);
-        let each_far = dot([0.063, 0.0361], [far, passes * far]) + 0.1 * samples * farther;
-        56.0 + 123.0 * begin + 4.0 * samples + 0.0428 * work + ends + each_far + ways
+        let work = passes * inputs * dot([0.0428, 0.0181, 0.66], [lanes * vectors, unfilled * out, narrow]);
+        let each_far = dot([0.063, 0.0361, 0.1], [far, passes * far, samples * farther]);
+        56.0 + 123.0 * begin + 4.0 * samples + work + each_far + 0.0845 * samples * out
     } else {
         let packed = weights / (1.0 + samples / 64.0);
+        let work = dot([0.012, 0.078, 0.3], [samples * inputs * lanes * vectors, packed, farther]);
+        let each_near = dot([0.3, 0.00063], [near, samples * near]);
+        let ends = samples * dot([4.26, 2.93, 0.147, 0.102], [unfilled, narrow, narrow * inputs, out]);
         let far_out = 0.15 * beyond(samples * out, 2e5);
-        if by_rows {
-            let work =
-                dot([0.012, 0.078, 0.3], [samples * inputs * lanes * vectors(shape.0), packed, farther]);
-            let each_near = dot([0.3, 0.00063], [near, samples * near]);
-            let ends = samples
-                * dot([4.26, 2.93, 0.147], [unfilled(shape.0), narrow(shape.0), narrow(shape.0) * inputs]);
-            55.0 + 164.0 * begin + work + each_near + ends + 0.102 * samples * out + far_out
-        } else {
-            let vectors = vectors(batch.samples());
-            let large = if samples > 64.0 { 0.024 * vectors } else { 0.0 };
-            let narrow = 0.053 * narrow(batch.samples());
-            let work = weights * (dot([0.1435, 0.0453], [vectors, (vectors / 3.0).ceil()]) + large + narrow);
-            // Of four outputs that it takes together, those that are not there.
-            let lacking = 0.187 * vectors * inputs * (shape.0.next_multiple_of(4) - shape.0) as f64;
-            let read = dot([0.13, 0.063, 0.2], [packed, near, farther]);
-            let ends = dot([0.137, 1.9, 0.7], [samples * out, unfilled(batch.samples()) * out, inputs]);
-            // Of many samples many inputs take longer, presumably since each feature then lies in a page of its own.
-            let pages = 0.44 * beyond(inputs * beyond(samples, 300.0), 5e4);
-            68.0 + 161.0 * begin + work + lacking + read + ends + far_out + pages
-        }
+        55.0 + 164.0 * begin + work + each_near + ends + far_out
     }
+}
+
+/// The nanoseconds of columns, along which faer's vectors lie.
+fn columns_of_golden_cove((out, inputs): (usize, usize), share: f64, samples: usize, isa: Isa) -> f64 {
+    let vectors = samples.div_ceil(isa.lanes()) as f64;
+    let unfilled = f64::from(u8::from(!samples.is_multiple_of(isa.lanes())));
+    let narrow = f64::from(u8::from(samples <= isa.lanes()));
+    // Of four outputs that it takes together, those that are not there.
+    let lacking = (out.next_multiple_of(4) - out) as f64;
+    let (samples, out, inputs) = (samples as f64, out as f64, inputs as f64);
+    let weights = out * inputs;
+    let packed = weights / (1.0 + samples / 64.0);
+    let [near, farther] = [2e5, LARGE as f64].map(|cache| beyond(weights, share * cache));
+    let begin = f64::from(u8::from(samples * weights > TINY as f64));
+    let large = if samples > 64.0 { vectors } else { 0.0 };
+    let each = dot([0.1435, 0.0453, 0.024, 0.053], [vectors, (vectors / 3.0).ceil(), large, narrow]);
+    let work = each * weights + 0.187 * vectors * inputs * lacking;
+    let read = dot([0.13, 0.063, 0.2], [packed, near, farther]);
+    let ends = dot([0.137, 1.9, 0.7], [samples * out, unfilled * out, inputs]);
+    let far_out = 0.15 * beyond(samples * out, 2e5);
+    // Of many samples many inputs take longer, presumably since each feature then lies in a page of its own.
+    let pages = 0.44 * beyond(inputs * beyond(samples, 300.0), 5e4);
+    68.0 + 161.0 * begin + work + read + ends + far_out + pages
+}
+
+/// The nanoseconds of the ways of columns to rows and back, around a dense layer.
+fn ways_to_rows((out, inputs): (usize, usize), samples: usize) -> f64 {
+    14.0 + samples as f64 * dot([3.0, 0.333, 0.294], [1.0, inputs as f64, out as f64])
 }
 
 /// One of something of faer's for each kind of CPU, as [`ByCpu`]: for portable code it is that of the first server's
@@ -170,7 +186,8 @@ const LARGE: usize = 9_000_000;
 /// Whether samples are so few with an instruction set, and the layer's shape. On Intel since Golden Cove large weights,
 /// which faer reads once for four rows, are worth it for four samples alone (8 samples of 4096×4096 take 10 to 11 ms
 /// so, and 7 to 8 as they lie), and [tiny](TINY) products where there are outputs enough: by up to twice as long on the
-/// other side of these, measured on 140 layers. With AVX2 the rows are worth the way there where the transposed weights
+/// other side of these, measured on 140 layers. From some hundred inputs and outputs on, as many weights as
+/// the second level keeps are worth it for up to 20: those take 1.1 to 1.4 times as long as they lie, on 40 layers. With AVX2 the rows are worth the way there where the transposed weights
 /// are, and where there are outputs enough: the fewer, the sooner faer is as fast on the samples of a feature, of which
 /// eight fill a vector. (Measured on 64 layers, of 6 to 64 outputs.)
 pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bool {
@@ -192,6 +209,7 @@ pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bo
     let golden_cove = match weights {
         LARGE.. => 5,
         _ if shape.0 <= outputs => 0,
+        ..=280_000 if weights > 72 * (shape.0 + shape.1) => 21,
         _ => FEW_SAMPLES,
     };
     samples < ByCpu { golden_cove, avx2: by_outputs, ..ByCpu::all(FEW_SAMPLES) }.of(isa)
