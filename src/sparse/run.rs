@@ -153,7 +153,7 @@ impl SparseMlp {
     }
 
     /// Some samples through a stretch of a plan, which is one for a batch of `batch` samples.
-    // As above.
+    // As `run`.
     #[inline(always)]
     fn run_stretch(
         &self,
