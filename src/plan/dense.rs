@@ -185,11 +185,12 @@ const LARGE: usize = 9_000_000;
 
 /// Whether samples are so few with an instruction set, and the layer's shape. On Intel since Golden Cove large weights,
 /// which faer reads once for four rows, are worth it for four samples alone (8 samples of 4096×4096 take 10 to 11 ms
-/// so, and 7 to 8 as they lie), and [tiny](TINY) products where there are outputs enough: by up to twice as long on the
-/// other side of these, measured on 140 layers. From some hundred inputs and outputs on, as many weights as
-/// the second level keeps are worth it for up to 20: those take 1.1 to 1.4 times as long as they lie, on 40 layers. With AVX2 the rows are worth the way there where the transposed weights
-/// are, and where there are outputs enough: the fewer, the sooner faer is as fast on the samples of a feature, of which
-/// eight fill a vector. (Measured on 64 layers, of 6 to 64 outputs.)
+/// so, and 7 to 8 as they lie), and [tiny](TINY) products where there are outputs enough: on the other side of these by
+/// up to twice as long, of 116 layers. From some hundred inputs and outputs on, as many weights as the second level
+/// keeps are worth it for up to 20: as they lie, they take 1.05 to 1.4 times as long, of some 90 layers. With AVX2 the
+/// rows are worth the way there where the transposed weights are, and where there are outputs enough: the fewer, the
+/// sooner faer is as fast on the samples of a feature, of which eight fill a vector. (Measured on 64 layers, of 6 to 64
+/// outputs.)
 pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bool {
     let weights = shape.0 * shape.1;
     let by_outputs = match shape.0 {
