@@ -114,8 +114,8 @@ impl fmt::Display for Choice {
 pub enum Origin {
     /// The cost model, calibrated on one thread of servers: a 2.8 GHz Ice Lake, for the AVX-512 of AMD a 3.9 GHz Zen 5,
     /// for that of Intel since Golden Cove a 4.0 GHz Granite Rapids and an Emerald Rapids, and for AVX2 a 3.2 GHz Zen 3
-    /// and, in part, that Granite Rapids. It is there to choose with: a single time can be off by a factor of two, and by more on other
-    /// machines.
+    /// and, in part, that Granite Rapids. It is there to choose with: a single time can be off by a factor of two, and
+    /// by more on other machines.
     Model,
     /// Runs on this machine.
     Measured,
