@@ -247,6 +247,26 @@ fn outputs_that_are_a_tile() {
     }
 }
 
+/// Where a batch lies feature-major, dense products go through rows for few samples, by the layer's shape and size.
+#[test]
+fn feature_major_batches() {
+    for (out, inputs) in [(1, 1), (9, 31), (33, 12), (150, 200)] {
+        for (density, activation) in [(1.0, Activation::Relu), (0.7, Activation::Gelu)] {
+            let layers = [layer(out, inputs, density, activation, 1)];
+            for batch in [2, 4, 7, 8, 12, 13, 16, 17, 20, 21, 40] {
+                let x = noise_matrix(batch, inputs, 2);
+                let expected = reference(&layers, x.view());
+                let x = Array2::from_shape_fn((batch, inputs).f(), |at| x[at]);
+                for (what, mlp) in every_kernel(&layers) {
+                    let mut y = Array2::from_elem((batch, out).f(), f32::NAN);
+                    mlp.forward_into(x.view(), y.view_mut(), &mut mlp.workspace(batch)).unwrap();
+                    assert_within(&format!("{what}, {out}×{inputs}, batch {batch}"), y.view(), &expected);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_sample_does_not_depend_on_its_batch() {
     let layers = [layer(40, 150, 0.2, Activation::Relu, 1), layer(9, 40, 0.5, Activation::Identity, 2)];
