@@ -23,10 +23,10 @@
 //! - `portable` of the Ice Lake again, sliced ELLPACK by hand.
 //!
 //! Plans were held against the fastest of all that could be made, for layers and networks that nothing had been fitted
-//! to, of 1 to 300 samples, 0 to 60% pruned. On the Granite Rapids, by an earlier model of dense products and ways, they
-//! were 1.7% slower for 150 single layers, and 2.2% for 100 networks. On an Emerald Rapids, by this one, they are 1.3
-//! and 0.9% slower for two times 160 layers and networks of up to four, none wider than 500 features; by the earlier one
-//! 1.9 and 1.5%.
+//! to, of 1 to 300 samples, 0 to 60% pruned. On the Granite Rapids, by an earlier model of dense products and ways,
+//! they were 1.7% slower for 150 single layers, and 2.2% for 100 networks. On an Emerald Rapids, by this one but for
+//! its last constants, they are 1.3 and 0.9% slower for two times 160 layers and networks of up to four, none wider
+//! than 500 features; by the earlier one 1.9 and 1.5%.
 //!
 //! Dense products are faer's, which chooses its instruction set itself: with AVX-512, its times are those of that
 //! server, else those of `avx2`, and for portable code as much slower as vectors are shorter. (Where a CPU with AVX-512

@@ -167,7 +167,7 @@ impl<T: Copy> OfFaer<T> {
 }
 
 /// Samples below which a dense layer brings a batch into rows, unless its outputs lie so: there faer is several times
-/// as fast.
+/// as fast. ([`few_samples`] has the exceptions, to either side.)
 pub(crate) const FEW_SAMPLES: usize = 13;
 
 /// Samples above which activations had better lie as the caller's between dense layers on Intel since Golden Cove: the

@@ -321,6 +321,7 @@ impl SparseMlp {
     /// lookups or for the dense product.
     fn buffer_len(&self, max_batch: usize) -> usize {
         let tile = self.isa.lanes() * max_batch.div_ceil(self.isa.lanes()).min(self.isa.tile_vectors());
+        // (Where some more samples go through rows, those are no more than a tile has room for.)
         let samples = tile.max(max_batch.min(FEW_SAMPLES));
         (self.widest() * samples).max(self.row_stride() * max_batch.min(self.isa.row_samples()))
     }
