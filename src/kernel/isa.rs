@@ -166,7 +166,13 @@ impl Isa {
         batch.div_ceil(groups).max(1)
     }
 
-    /// Whether this is AVX-512 of a core of Intel's since Golden Cove: those have a third port for short loads.
+    /// Whether this is the AVX-512 or AVX2 of a core of Intel's since Golden Cove: those have a third port for short
+    /// loads, and outside of servers most of them have AVX2 alone.
+    pub(crate) fn is_golden_cove(self) -> bool {
+        self != Self::portable() && is_golden_cove()
+    }
+
+    /// Whether this is AVX-512 of such a core.
     pub(crate) fn is_golden_cove_avx512(self) -> bool {
         self.lanes() == MAX_LANES && is_golden_cove()
     }
@@ -175,11 +181,6 @@ impl Isa {
     /// about as fast as that of later ones.
     pub(crate) fn is_sapphire_rapids_avx512(self) -> bool {
         self.lanes() == MAX_LANES && is_sapphire_rapids()
-    }
-
-    /// Whether this is AVX2 of such a core: all that most of them have, outside of servers.
-    pub(crate) fn is_golden_cove_avx2(self) -> bool {
-        self != Self::portable() && self.lanes() < MAX_LANES && is_golden_cove()
     }
 
     /// Whether weights are splat faster by a load each than four by one load and shuffles.
@@ -222,7 +223,7 @@ impl Isa {
     /// Intel's cores up to Ice Lake have had to slow theirs down. (The small cores beside large ones were not
     /// measured.)
     pub(crate) fn gathers_at_once(self) -> bool {
-        self != Self::portable() && is_golden_cove()
+        self.is_golden_cove()
     }
 
     /// Whether this is AVX-512 of an AMD CPU: what it takes differs from Intel's by more than a factor.

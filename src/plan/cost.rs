@@ -16,17 +16,20 @@
 //!   sample, the ways into tiles and out of them and the ends of rows are of an Emerald Rapids, 810 layers of up to 300
 //!   samples, and are scaled: σ from 0.06 for feature-major products and panels to 0.1 for row-major products of few
 //!   samples. A Sapphire or Emerald Rapids has all of it as many times longer as that one took.
+//! - `golden_cove_avx2` of an Emerald Rapids whose kernels, and whose faer, were told to use AVX2, of the same 810
+//!   layers, σ from 0.03 for feature-major products of many samples and 0.06 for panels to 0.1 for CSR and 0.15 for
+//!   dense products of one sample. All of it is scaled to the Granite Rapids told so, of which CSR's, lookups' and
+//!   sliced ELLPACK's times for a weight are (it took 1.33 times as long). N:M and blocks have 0.78 of a Zen 3's times.
 //! - `avx2` of a Zen 3 of 3.2 GHz, of its least times, σ from 0.14 for lookups to 0.3 for N:M. By hand: what comes from
 //!   beyond the third level, what samples share of a lookup, the ways, what activations take of dense products.
-//!   Intel's cores since Golden Cove, which mostly lack AVX-512, have times of their own for CSR (σ 0.18), lookups
-//!   (0.04) and sliced ELLPACK (0.09), of the Granite Rapids told to use AVX2; for all else those of the Zen 3 count.
 //! - `portable` of the Ice Lake again, sliced ELLPACK by hand.
 //!
 //! Plans were held against the fastest of all that could be made, for layers and networks that nothing had been fitted
 //! to, of 1 to 300 samples, 0 to 60% pruned. On the Granite Rapids, by an earlier model of dense products and ways,
 //! they were 1.7% slower for 150 single layers, and 2.2% for 100 networks. On an Emerald Rapids, by this one but for
 //! its last constants, they are 1.3 and 0.9% slower for two times 160 layers and networks of up to four, none wider
-//! than 500 features; by the earlier one 1.9 and 1.5%.
+//! than 500 features; by the earlier one 1.9 and 1.5%. With AVX2 on the same, 0.4% for 120 of those, and 0.7% for 120
+//! of up to 1200 features, 0 to 95% pruned; by the times of the Zen 3 3.2 and 1.1%.
 //!
 //! Dense products are faer's, which chooses its instruction set itself: with AVX-512, its times are those of that
 //! server, else those of `avx2`, and for portable code as much slower as vectors are shorter. (Where a CPU with AVX-512
@@ -62,6 +65,8 @@ pub(super) struct ByCpu<T> {
     pub(super) amd: T,
     /// AVX-512 on Intel's cores since Golden Cove.
     pub(super) golden_cove: T,
+    /// AVX2 on these: all that most of them have, outside of servers.
+    pub(super) golden_cove_avx2: T,
     /// AVX-512 elsewhere.
     pub(super) avx512: T,
     pub(super) avx2: T,
@@ -71,32 +76,34 @@ pub(super) struct ByCpu<T> {
 impl<T: Copy> ByCpu<T> {
     /// The same for all.
     pub(super) fn all(each: T) -> Self {
-        Self { amd: each, golden_cove: each, avx512: each, avx2: each, portable: each }
+        Self {
+            amd: each,
+            golden_cove: each,
+            golden_cove_avx2: each,
+            avx512: each,
+            avx2: each,
+            portable: each,
+        }
     }
 
     /// That of an instruction set on this CPU.
     #[inline]
     pub(super) fn of(self, isa: Isa) -> T {
-        let Self { amd, golden_cove, avx512, avx2, portable } = self;
+        let Self { amd, golden_cove, golden_cove_avx2, avx512, avx2, portable } = self;
         match isa.lanes() {
             _ if isa == Isa::portable() => portable,
-            _ if isa.is_amd_avx512() => amd,
-            _ if isa.is_golden_cove_avx512() => golden_cove,
+            8 if isa.is_golden_cove() => golden_cove_avx2,
             8 => avx2,
+            _ if isa.is_golden_cove() => golden_cove,
+            _ if isa.is_amd_avx512() => amd,
             _ => avx512,
         }
     }
-
-    /// The same, where AVX2 of Intel's cores since Golden Cove has its own.
-    fn of_or(self, isa: Isa, golden_cove_avx2: T) -> T {
-        if isa.is_golden_cove_avx2() { golden_cove_avx2 } else { self.of(isa) }
-    }
 }
 
-/// What takes a nanosecond on the Zen 3 takes so many with AVX2 on the Granite Rapids, where nothing else is known: that
-/// is what panels for up to 16 samples take, and as much as its clock is faster.
-pub(super) fn of_zen_3(isa: Isa) -> f64 {
-    if isa.is_golden_cove_avx2() { 0.78 } else { 1.0 }
+/// Of Intel's cores since Golden Cove, what AVX-512 has or what AVX2 has.
+pub(super) fn of_golden_cove<T>(isa: Isa, avx512: T, avx2: T) -> T {
+    if isa.is_golden_cove_avx512() { avx512 } else { avx2 }
 }
 
 /// What takes a nanosecond on the Granite Rapids takes so many on a Sapphire or Emerald Rapids, whose clocks are slower.
@@ -163,11 +170,13 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
     // Samples that share a pass over the weights of formats for rows.
     let groups = batch.div_ceil(isa.row_samples()) as f64;
     // Each group after the first is another call of the kernel. (What that takes with AVX-512 is in the other counts.)
-    let again = ByCpu { avx2: 55.0, ..ByCpu::all(0.0) }.of_or(isa, 0.0) * (groups - 1.0).max(0.0);
+    let again =
+        ByCpu { golden_cove_avx2: 28.0, avx2: 55.0, ..ByCpu::all(0.0) }.of(isa) * (groups - 1.0).max(0.0);
     // Weights that the second-level cache keeps from one pass to the next, about, if nothing but values is large.
     let near = ByCpu { golden_cove: 4e5, ..ByCpu::all(1e5) }.of(isa);
     // The rows of a last vector that it does not fill are written one by one. (Elsewhere that is in the other counts.)
-    let last = ByCpu { golden_cove: 1.1, ..ByCpu::all(0.0) }.of(isa) * (layer.out % lanes) as f64;
+    let last = ByCpu { golden_cove: 1.1, golden_cove_avx2: 0.8, ..ByCpu::all(0.0) }.of(isa)
+        * (layer.out % lanes) as f64;
     let share = network.share(layer, format);
     let beyond = |count, cache| beyond(count, share * cache);
     let nanoseconds = match format {
@@ -177,22 +186,24 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             let [call, row, first, weight, far] = ByCpu {
                 amd: [45.0, 0.95, 0.13, 0.32, 0.0],
                 golden_cove: [46.0, 1.48, 0.07, 0.29, 0.06],
+                golden_cove_avx2: [28.0, 1.93, 0.04, 0.22, 0.1],
                 avx512: [200.0, 2.2, 0.3, 0.55, 0.05],
                 avx2: [80.0, 2.1, 0.34, 0.28, 0.06],
                 portable: [200.0, 2.2, 0.3, 0.8, 0.14],
             }
-            .of_or(isa, [8.0, 1.93, 0.04, 0.22, 0.1]);
+            .of(isa);
             call + again + samples * (row * out + first * short + weight * kept + far * beyond(kept, 1e5))
         }
         Format::Lookup => {
             let (call, chunk) = ByCpu {
                 amd: (60.0, 4.0),
                 golden_cove: (46.0, 2.4),
+                golden_cove_avx2: (36.0, 4.3),
                 avx512: (120.0, 12.0),
                 avx2: (100.0, 4.0),
                 portable: (f64::INFINITY, 0.0),
             }
-            .of_or(isa, (5.0, 4.3));
+            .of(isa);
             let together = isa.samples_together(batch);
             let work = layer.lookups[together - 1];
             let (whole, rest) = (batch / together, batch % together);
@@ -206,6 +217,7 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             let (call, for_sample, for_group) = ByCpu {
                 amd: (65.0, [0.165, 2.3], [0.21, 0.8, 0.019, 0.009]),
                 golden_cove: (85.0, [0.277, 2.1], [0.39, 1.1, 0.157, 0.0]),
+                golden_cove_avx2: (81.0, [0.47, 3.1], [0.0, 0.7, 0.006, 0.0]),
                 avx512: (190.0, [0.25, 4.6], [0.6, 0.0, 0.06, 0.08]),
                 avx2: (104.0, [0.6, 4.0], [0.0, 0.9, 0.008, 0.0]),
                 portable: (f64::INFINITY, [0.0; 2], [0.0; 4]),
@@ -215,7 +227,7 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             let alone = (layer.out.div_ceil(lanes) % NM_BLOCK) as f64 / chunks.max(1.0);
             let bytes = [slots, alone * slots, beyond(weights, near), beyond(weights, 6e5)];
             // With AVX2 a group of two vectors takes two permutations, and what chooses between them.
-            let each = ByCpu { avx2: group.div_ceil(lanes), ..ByCpu::all(1) }.of(isa);
+            let each = if lanes == 8 { group.div_ceil(lanes) } else { 1 };
             let permutations = slots * each as f64;
             call + again + samples * dot(for_sample, [permutations, chunks]) + groups * dot(for_group, bytes)
         }
@@ -227,6 +239,7 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
                 4 => ByCpu {
                     amd: [0.029, 0.0065, 0.0425],
                     golden_cove: [0.0228, 0.0, 0.0465],
+                    golden_cove_avx2: [0.0164, 0.0, 0.057],
                     avx512: [0.125, 0.0, 0.108],
                     avx2: [0.021, 0.0, 0.073],
                     portable: [0.18, 0.03, 0.12],
@@ -234,6 +247,7 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
                 8 => ByCpu {
                     amd: [0.026, 0.011, 0.0195],
                     golden_cove: [0.02, 0.0, 0.0257],
+                    golden_cove_avx2: [0.076, 0.051, 0.0016],
                     avx512: [0.097, 0.0, 0.066],
                     avx2: [0.097, 0.066, 0.002],
                     portable: [0.2, 0.1, 0.1],
@@ -241,6 +255,7 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
                 16 => ByCpu {
                     amd: [0.0275, 0.0155, 0.007],
                     golden_cove: [0.0182, 0.0, 0.0156],
+                    golden_cove_avx2: [0.0335, 0.025, 0.0047],
                     avx512: [0.071, 0.01, 0.049],
                     avx2: [0.043, 0.032, 0.006],
                     portable: [0.13, 0.03, 0.1],
@@ -248,6 +263,7 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
                 _ => ByCpu {
                     amd: [0.029, 0.0215, 0.003],
                     golden_cove: [0.019, 0.0, 0.0105],
+                    golden_cove_avx2: [0.014, 0.0226, 0.0203],
                     avx512: [0.032, 0.04, 0.058],
                     avx2: [0.018, 0.029, 0.026],
                     portable: [0.16, 0.0, 0.065],
@@ -257,6 +273,7 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             let (call, end) = ByCpu {
                 amd: (70.0, 1.8),
                 golden_cove: (77.0, 3.7),
+                golden_cove_avx2: (70.0, 5.5),
                 avx512: (150.0, 18.0),
                 avx2: (90.0, 7.0),
                 portable: (150.0, 18.0),
@@ -279,11 +296,12 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             let (call, gather, columns, [chunk, scattered]) = ByCpu {
                 amd: (60.0, 0.235, 0.0, [4.6, 0.0]),
                 golden_cove: (55.0, 0.141, 0.025, [2.6, 5.6]),
+                golden_cove_avx2: (35.0, 0.139, 0.046, [4.3, 0.0]),
                 avx512: (125.0, 0.61, 0.0, [5.5, 0.0]),
                 avx2: (95.0, 0.136, 0.13, [5.4, 0.0]),
                 portable: (125.0, 0.45, 0.0, [10.0, 0.0]),
             }
-            .of_or(isa, (12.0, 0.139, 0.046, [4.3, 0.0]));
+            .of(isa);
             let SellWork { slots, bytes, scattered: chunks_of_scattered } = layer.sell;
             let slots = slots as f64;
             // On an Emerald Rapids gathers take 1.3 times as long as on a Granite Rapids, lookups of large layers, which
@@ -313,6 +331,7 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             let [call, weight, place, vector, load, multiply, sum] = ByCpu {
                 amd: [60.0, 0.1, 0.0, 0.055, 0.077, 0.095, 2.7],
                 golden_cove: [60.0, 0.038, 0.1, 0.124, 0.091, 0.147, 2.7],
+                golden_cove_avx2: [60.0, 0.038, 0.063, 0.103, 0.065, 0.0, 0.8],
                 avx512: [320.0, 0.13, 0.0, 0.157, 0.31, 0.0, 3.2],
                 avx2: [280.0, 0.18, 0.0, 0.087, 0.064, 0.0, 3.75],
                 portable: [400.0, 0.73, 0.0, 0.0, 0.78, 0.0, 0.0],
@@ -323,15 +342,18 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             let ([each, each_load, each_vector, farther], [near, far]) = ByCpu {
                 amd: ([0.056, 0.0, 0.0, 0.09], [1e5, 2.5e6]),
                 golden_cove: ([0.0, 0.128, 0.088, 0.38], [2e5, 4e6]),
+                golden_cove_avx2: ([0.0, 0.0, 0.038, 0.11], [1e5, 1.2e6]),
                 avx512: ([0.18, 0.0, 0.0, 0.0], [1e5, 2.5e6]),
                 avx2: ([0.061, 0.0, 0.0, 0.0], [1e5, 2.5e6]),
                 portable: ([0.07, 0.0, 0.0, 0.0], [1e5, 2.5e6]),
             }
-            .of_or(isa, ([0.12, 0.0, 0.0, 0.0], [1e5, 2.5e6]));
-            let calls = if isa.is_golden_cove_avx512() { tiles } else { 1.0 };
+            .of(isa);
+            let calls = if isa.is_golden_cove() { tiles } else { 1.0 };
             let products = kept * vectors * (vector + load * layer.loads).max(multiply);
             // Of one vector, chains of multiply-adds wait for each other.
-            let alone = if isa.is_golden_cove_avx512() && vectors == 1.0 { 0.02 } else { 0.0 };
+            let alone =
+                ByCpu { golden_cove: 0.02, golden_cove_avx2: 0.084 * layer.loads, ..ByCpu::all(0.0) }.of(isa);
+            let alone = if vectors == 1.0 { alone } else { 0.0 };
             let tile = kept * (weight + place * layer.loads + alone) + farther * beyond(kept, far);
             let away = beyond(kept, near)
                 * (tiles * (each + each_load * layer.loads) + vectors * each_vector * layer.loads);
@@ -346,9 +368,8 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             if inner == batch { caller } else { ends * caller + (1.0 - ends) * nanoseconds(inner) }
         }
     };
-    let measured = matches!(format, Format::Csr | Format::Lookup | Format::Sell);
     let of_granite_rapids = if format == Format::Dense { 1.0 } else { of_granite_rapids(isa) };
-    1e-9 * nanoseconds * of_granite_rapids * if measured { 1.0 } else { of_zen_3(isa) }
+    1e-9 * nanoseconds * of_granite_rapids
 }
 
 /// The nanoseconds of the steps of lookups for some samples that share them: of their work, or of what they read if
@@ -359,11 +380,12 @@ fn lookup_steps(LookupWork { window, steps }: LookupWork, share: f64, samples: u
     let (step, weight, lookup) = ByCpu {
         amd: ([0.0, 0.42, 0.6, 0.3], 0.08, [0.0, 0.183, 0.33, 0.82]),
         golden_cove: ([0.0, 0.41, 0.45, 0.5], 0.28, [0.0, 0.24, 0.57, 1.2]),
+        golden_cove_avx2: ([0.18, 0.08, 0.0, 0.0], 0.087, [0.224, 0.576, 1.407, 2.958]),
         avx512: ([0.0, 0.55, 0.8, 1.0], 0.25, [0.0, 0.4, 0.9, 2.0]),
         avx2: ([0.0, 0.75, 1.2, 0.3], 0.04, [0.635, 0.79, 1.76, 4.4]),
         portable: ([0.0; 4], 0.0, [0.0; 4]),
     }
-    .of_or(isa, ([0.18, 0.08, 0.0, 0.0], 0.087, [0.224, 0.576, 1.407, 2.958]));
+    .of(isa);
     let slots = steps * window.slots() as f64;
     let work = step[wide] * steps + (weight + samples as f64 * lookup[wide]) * slots;
     work.max(reading(LookupWork { window, steps }.bytes(), share, isa))
@@ -374,17 +396,17 @@ fn reading(bytes: f64, share: f64, isa: Isa) -> f64 {
     const NONE: (f64, f64, f64) = (0.0, 1.0, 0.0);
     // A byte from the second level, and what it takes longer the more of them come from further away: from the first of
     // these megabytes on none, from the second on all.
-    let each = ByCpu {
+    let golden_cove =
+        (0.006, [(0.7, 2.2, 0.0105), (2.2, 3.2, 0.013), (3.2, 5.0, 0.0055), (36.0, 64.0, 0.0065)]);
+    let (near, farther) = ByCpu {
         amd: (0.005, [(0.6, 1.2, 0.0036), (2.0, 6.0, 0.0036), (10.0, 22.0, 0.009), NONE]),
-        golden_cove: (
-            0.006,
-            [(0.7, 2.2, 0.0105), (2.2, 3.2, 0.013), (3.2, 5.0, 0.0055), (36.0, 64.0, 0.0065)],
-        ),
+        golden_cove,
+        golden_cove_avx2: golden_cove,
         avx512: (0.008, [(0.7, 1.5, 0.009), (2.0, 6.0, 0.01), (6.0, 12.0, 0.015), NONE]),
         avx2: (0.01, [(8.0, 12.0, 0.0105), (12.0, 18.0, 0.003), (18.0, 26.0, 0.0095), NONE]),
         portable: (0.0, [NONE; 4]),
-    };
-    let (near, farther) = each.of_or(isa, each.golden_cove);
+    }
+    .of(isa);
     let all = 1e-6 * bytes / share;
     let far = farther.map(|(from, to, more)| more * ((all - from) / (to - from)).clamp(0.0, 1.0));
     bytes * (near + far.iter().sum::<f64>())
@@ -414,11 +436,13 @@ pub(crate) fn panel_width((out, inputs): (usize, usize), loads: f64, isa: Isa, v
     // Loads for a row below which a panel is too narrow, and had better be a third wider, twice as wide, or four times:
     // taking up and putting away a row's sums then costs as much as reading a larger panel from the second level. That
     // of one vector of samples, of two, and of more, whose activations fit the first in ever narrower panels.
+    let avx2 = [[0.0, 32.0, 12.0], [28.0, 14.0, 6.0], [15.0, 7.5, 4.0]];
     let [one, two, more] = ByCpu {
         amd: [[0.0, 16.0, 4.0], [0.0, 6.0, 3.0], [0.0, 6.0, 3.0]],
         golden_cove: [[0.0, 64.0, 20.0], [0.0, 5.5, 3.0], [0.0, 5.5, 3.0]],
+        golden_cove_avx2: avx2,
         avx512: [[0.0, 16.0, 4.0], [0.0, 8.0, 4.0], [0.0, 8.0, 4.0]],
-        avx2: [[0.0, 32.0, 12.0], [28.0, 14.0, 6.0], [15.0, 7.5, 4.0]],
+        avx2,
         portable: [[0.0, 8.0, 4.0], [0.0, 8.0, 4.0], [0.0, 8.0, 4.0]],
     }
     .of(isa);

@@ -1,7 +1,7 @@
 //! What dense layers take by faer, and how it is fastest asked for them.
 
 use super::Batch;
-use super::cost::{ByCpu, Profile, beyond, dot};
+use super::cost::{ByCpu, Profile, beyond, dot, of_golden_cove};
 use crate::Isa;
 
 /// The nanoseconds of a dense layer that has such a `share` of its network's weights.
@@ -23,7 +23,8 @@ fn fitted(layer: Profile, share: f64, batch: Batch, isa: Isa) -> f64 {
         (layer.out as f64, layer.inputs as f64, layer.out as f64 * layer.inputs as f64);
     let multiply = ByCpu { portable: 2.6, ..ByCpu::all(1.0) }.of(isa) * samples * weights;
     let away = |cache| beyond(weights, share * cache);
-    let near = OfFaer { amd: 1.5e5, golden_cove: 4e5, avx512: 1.5e5, avx2: 1e5 }.of(isa);
+    let near =
+        OfFaer { amd: 1.5e5, golden_cove: 4e5, golden_cove_avx2: 1e5, avx512: 1.5e5, avx2: 1e5 }.of(isa);
     // A single sample waits for its weights rather than for their multiplication.
     let slower = ByCpu { portable: 1.7, ..ByCpu::all(1.0) }.of(isa);
     match batch.samples() {
@@ -31,6 +32,7 @@ fn fitted(layer: Profile, share: f64, batch: Batch, isa: Isa) -> f64 {
             let [call, weight, row] = OfFaer {
                 amd: [115.0, 0.0525, 0.0],
                 golden_cove: [90.0, 0.063, 0.0],
+                golden_cove_avx2: [54.0, 0.061, 0.1],
                 avx512: [135.0, 0.12, 0.06],
                 avx2: [137.0, 0.071, 0.035],
             }
@@ -42,6 +44,7 @@ fn fitted(layer: Profile, share: f64, batch: Batch, isa: Isa) -> f64 {
             let [call, weight, row, far_each, farther_each] = OfFaer {
                 amd: [70.0, 0.045, 0.7, 0.006, 0.0445],
                 golden_cove: [74.0, 0.058, 0.45, 0.106, 0.0],
+                golden_cove_avx2: [48.0, 0.047, 1.9, 0.035, 0.05],
                 avx512: [135.0, 0.085, 2.3, 0.045, 0.25],
                 avx2: [99.0, 0.0575, 2.2, 0.019, 0.13],
             }
@@ -49,15 +52,16 @@ fn fitted(layer: Profile, share: f64, batch: Batch, isa: Isa) -> f64 {
             call + weight * slower * weights + row * out + dot([far_each, farther_each], far)
         }
         // Where it is known how a batch lies.
-        2.. if isa.is_golden_cove_avx512() => of_golden_cove(shape, share, batch, isa),
+        2.. if isa.is_golden_cove() => golden_cove(shape, share, batch, isa),
         few @ 2..FEW_SAMPLES => {
             // There faer takes four samples at a time; what an Ice Lake takes was fitted without.
             let fours = few.next_multiple_of(4);
-            let taken = OfFaer { amd: fours, golden_cove: fours, avx512: few, avx2: fours }.of(isa) as f64;
+            let taken = OfFaer { avx512: few, ..OfFaer::all(fours) }.of(isa) as f64;
             let multiply = multiply / samples * taken;
             let [call, weight, each, input, output, from, far_each, farther_each] = OfFaer {
                 amd: [96.0, 0.0, 0.0085, 0.02, 0.02, 4.5e6, 0.006, 0.15],
                 golden_cove: [0.0; 8], // (by itself, above)
+                golden_cove_avx2: [0.0; 8],
                 avx512: [165.0, 0.034, 0.02, 0.35, 0.35, 2e6, 0.125, 0.4],
                 avx2: [152.0, 0.0, 0.025, 0.4, 0.6, 3e6, 0.048, 0.64],
             }
@@ -75,6 +79,7 @@ fn fitted(layer: Profile, share: f64, batch: Batch, isa: Isa) -> f64 {
             let [call, each @ ..] = OfFaer {
                 amd: [162.0, 0.0085, 0.08, 0.02, 0.087, 0.087, 0.0],
                 golden_cove: [0.0; 7], // (by itself, above)
+                golden_cove_avx2: [0.0; 7],
                 avx512: [190.0, 0.0155, 0.107, 0.32, 0.2, 0.2, 4.2],
                 avx2: [345.0, 0.0212, 0.0488, 0.115, 0.137, 0.31, 2.4],
             }
@@ -85,11 +90,11 @@ fn fitted(layer: Profile, share: f64, batch: Batch, isa: Isa) -> f64 {
 }
 
 /// The nanoseconds of more than one sample on Intel's cores since Golden Cove.
-fn of_golden_cove(shape: (usize, usize), share: f64, batch: Batch, isa: Isa) -> f64 {
+fn golden_cove(shape: (usize, usize), share: f64, batch: Batch, isa: Isa) -> f64 {
     if !batch.is_feature_major() {
         rows_of_golden_cove(shape, share, batch.samples(), isa)
     } else if few_samples(shape, batch.samples(), isa) {
-        rows_of_golden_cove(shape, share, batch.samples(), isa) + ways_to_rows(shape, batch.samples())
+        rows_of_golden_cove(shape, share, batch.samples(), isa) + ways_to_rows(shape, batch.samples(), isa)
     } else {
         columns_of_golden_cove(shape, share, batch.samples(), isa)
     }
@@ -98,56 +103,104 @@ fn of_golden_cove(shape: (usize, usize), share: f64, batch: Batch, isa: Isa) -> 
 /// The nanoseconds of rows. faer's vectors lie along the outputs: the last of them takes as long as any, and longer
 /// where it is not full.
 fn rows_of_golden_cove((out, inputs): (usize, usize), share: f64, samples: usize, isa: Isa) -> f64 {
-    let (vectors, lanes) = (out.div_ceil(isa.lanes()) as f64, isa.lanes() as f64);
-    let unfilled = f64::from(u8::from(!out.is_multiple_of(isa.lanes())));
-    // One vector, or less.
-    let narrow = f64::from(u8::from(out <= isa.lanes()));
+    let lanes = isa.lanes();
+    let (vectors, unfilled) = (out.div_ceil(lanes), count(!out.is_multiple_of(lanes)));
+    // Three vectors at a time; one, or less.
+    let (threes, narrow) = (vectors.div_ceil(3) as f64, count(out <= lanes));
     let passes = samples.div_ceil(4) as f64;
-    let (few, samples, out, inputs) = (samples < FEW_SAMPLES, samples as f64, out as f64, inputs as f64);
+    let (few, samples, inputs) = (samples < FEW_SAMPLES, samples as f64, inputs as f64);
+    let (vectors, out) = (vectors as f64, out as f64);
     let weights = out * inputs;
-    let [near, far, farther] = [2e5, 4e5, LARGE as f64].map(|cache| beyond(weights, share * cache));
-    let begin = f64::from(u8::from(samples * weights > TINY as f64));
+    let begin = count(samples * weights > TINY as f64);
+    let beyond = |cache| beyond(weights, share * cache);
     if few {
         // Four samples at a time.
-        let work = passes * inputs * dot([0.0428, 0.0181, 0.66], [lanes * vectors, unfilled * out, narrow]);
-        let each_far = dot([0.063, 0.0361, 0.1], [far, passes * far, samples * farther]);
-        56.0 + 123.0 * begin + 4.0 * samples + work + each_far + 0.0845 * samples * out
+        let (ends, work, far, each_far) = of_golden_cove(
+            isa,
+            ([56.0, 123.0, 4.0, 0.0845], [0.685, 0.0181, 0.66], [4e5, LARGE as f64], [0.063, 0.0361, 0.1]),
+            ([42.0, 172.0, 1.0, 0.2], [0.49, 0.007, 0.0], [2e5, 2e6], [0.02, 0.06, 0.1]),
+        );
+        let [far, farther] = far.map(beyond);
+        dot(ends, [1.0, begin, samples, samples * out])
+            + passes * inputs * dot(work, [vectors, unfilled * out, narrow])
+            + dot(each_far, [far, passes * far, samples * farther])
     } else {
         let packed = weights / (1.0 + samples / 64.0);
-        let work = dot([0.012, 0.078, 0.3], [samples * inputs * lanes * vectors, packed, farther]);
-        let each_near = dot([0.3, 0.00063], [near, samples * near]);
-        let ends = samples * dot([4.26, 2.93, 0.147, 0.102], [unfilled, narrow, narrow * inputs, out]);
-        let far_out = 0.15 * beyond(samples * out, 2e5);
-        55.0 + 164.0 * begin + work + each_near + ends + far_out
+        let (begins, work, farther, each_near, ends, far_out) = of_golden_cove(
+            isa,
+            (
+                [55.0, 164.0],
+                [0.192, 0.0, 0.078, 0.3],
+                LARGE as f64,
+                [0.3, 0.00063],
+                [4.26, 2.93, 0.147, 0.102],
+                0.15,
+            ),
+            ([20.0, 175.0], [0.096, 0.141, 0.026, 0.06], 2e6, [0.32, 0.00086], [1.24, 0.0, 0.024, 0.23], 0.0),
+        );
+        let near = beyond(2e5);
+        dot(begins, [1.0, begin])
+            + dot(work, [samples * inputs * vectors, samples * inputs * threes, packed, beyond(farther)])
+            + dot(each_near, [near, samples * near])
+            + samples * dot(ends, [unfilled, narrow, narrow * inputs, out])
+            + far_out * (samples * out - 2e5).max(0.0)
     }
 }
 
 /// The nanoseconds of columns, along which faer's vectors lie.
 fn columns_of_golden_cove((out, inputs): (usize, usize), share: f64, samples: usize, isa: Isa) -> f64 {
-    let vectors = samples.div_ceil(isa.lanes()) as f64;
-    let unfilled = f64::from(u8::from(!samples.is_multiple_of(isa.lanes())));
-    let narrow = f64::from(u8::from(samples <= isa.lanes()));
+    let lanes = isa.lanes();
+    let (vectors, unfilled) = (samples.div_ceil(lanes), count(!samples.is_multiple_of(lanes)));
+    let (threes, narrow) = (vectors.div_ceil(3) as f64, count(samples <= lanes));
     // Of four outputs that it takes together, those that are not there.
     let lacking = (out.next_multiple_of(4) - out) as f64;
-    let (samples, out, inputs) = (samples as f64, out as f64, inputs as f64);
+    let (vectors, samples, out, inputs) = (vectors as f64, samples as f64, out as f64, inputs as f64);
     let weights = out * inputs;
     let packed = weights / (1.0 + samples / 64.0);
-    let [near, farther] = [2e5, LARGE as f64].map(|cache| beyond(weights, share * cache));
-    let begin = f64::from(u8::from(samples * weights > TINY as f64));
+    let begin = count(samples * weights > TINY as f64);
     let large = if samples > 64.0 { vectors } else { 0.0 };
-    let each = dot([0.1435, 0.0453, 0.024, 0.053], [vectors, (vectors / 3.0).ceil(), large, narrow]);
-    let work = each * weights + 0.187 * vectors * inputs * lacking;
-    let read = dot([0.13, 0.063, 0.2], [packed, near, farther]);
-    let ends = dot([0.137, 1.9, 0.7], [samples * out, unfilled * out, inputs]);
-    let far_out = 0.15 * beyond(samples * out, 2e5);
+    let (begins, each, each_lacking, read, farther, ends, far_out) = of_golden_cove(
+        isa,
+        (
+            [68.0, 161.0],
+            [0.1435, 0.0453, 0.024, 0.053],
+            0.187,
+            [0.13, 0.063, 0.2],
+            LARGE as f64,
+            [0.137, 1.9, 0.7],
+            0.15,
+        ),
+        (
+            [22.0, 170.0],
+            [0.083, 0.173, 0.0026, 0.043],
+            0.074,
+            [0.003, 0.0245, 0.35],
+            2e6,
+            [0.228, 1.45, 0.105],
+            1.24,
+        ),
+    );
+    let [near, farther] = [2e5, farther].map(|cache| beyond(weights, share * cache));
     // Of many samples many inputs take longer, presumably since each feature then lies in a page of its own.
     let pages = 0.44 * beyond(inputs * beyond(samples, 300.0), 5e4);
-    68.0 + 161.0 * begin + work + read + ends + far_out + pages
+    dot(begins, [1.0, begin])
+        + weights * dot(each, [vectors, threes, large, narrow])
+        + each_lacking * vectors * inputs * lacking
+        + dot(read, [packed, near, farther])
+        + dot(ends, [samples * out, unfilled * out, inputs])
+        + far_out * beyond(samples * out, 2e5)
+        + pages
 }
 
 /// The nanoseconds of the ways of columns to rows and back, around a dense layer.
-fn ways_to_rows((out, inputs): (usize, usize), samples: usize) -> f64 {
-    14.0 + samples as f64 * dot([3.0, 0.333, 0.294], [1.0, inputs as f64, out as f64])
+fn ways_to_rows((out, inputs): (usize, usize), samples: usize, isa: Isa) -> f64 {
+    let (call, each) = of_golden_cove(isa, (14.0, [3.0, 0.333, 0.294]), (7.0, [0.5, 0.42, 0.25]));
+    call + samples as f64 * dot(each, [1.0, inputs as f64, out as f64])
+}
+
+/// One or none.
+fn count(is: bool) -> f64 {
+    f64::from(u8::from(is))
 }
 
 /// One of something of faer's for each kind of CPU, as [`ByCpu`]: for portable code it is that of the first server's
@@ -155,14 +208,19 @@ fn ways_to_rows((out, inputs): (usize, usize), samples: usize) -> f64 {
 struct OfFaer<T> {
     amd: T,
     golden_cove: T,
+    golden_cove_avx2: T,
     avx512: T,
     avx2: T,
 }
 
 impl<T: Copy> OfFaer<T> {
+    fn all(each: T) -> Self {
+        Self { amd: each, golden_cove: each, golden_cove_avx2: each, avx512: each, avx2: each }
+    }
+
     fn of(self, isa: Isa) -> T {
-        let Self { amd, golden_cove, avx512, avx2 } = self;
-        ByCpu { amd, golden_cove, avx512, avx2, portable: avx512 }.of(isa)
+        let Self { amd, golden_cove, golden_cove_avx2, avx512, avx2 } = self;
+        ByCpu { amd, golden_cove, golden_cove_avx2, avx512, avx2, portable: avx512 }.of(isa)
     }
 }
 
@@ -190,7 +248,8 @@ const LARGE: usize = 9_000_000;
 /// keeps are worth it for up to 20: as they lie, they take 1.05 to 1.4 times as long, of some 90 layers. With AVX2 the
 /// rows are worth the way there where the transposed weights are, and where there are outputs enough: the fewer, the
 /// sooner faer is as fast on the samples of a feature, of which eight fill a vector. (Measured on 64 layers, of 6 to 64
-/// outputs.)
+/// outputs, on a Zen 3. On Intel since Golden Cove, 40 outputs and more are worth it for up to 12 samples, too: by the
+/// times of some 90 layers as they lie, in rows, and of the ways, 1 to 2 times as fast for 9 to 12.)
 pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bool {
     let weights = shape.0 * shape.1;
     let by_outputs = match shape.0 {
@@ -213,14 +272,16 @@ pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bo
         ..=280_000 if weights > 72 * (shape.0 + shape.1) => 21,
         _ => FEW_SAMPLES,
     };
-    samples < ByCpu { golden_cove, avx2: by_outputs, ..ByCpu::all(FEW_SAMPLES) }.of(isa)
+    let golden_cove_avx2 = if shape.0 < 40 { by_outputs } else { FEW_SAMPLES };
+    samples < ByCpu { golden_cove, golden_cove_avx2, avx2: by_outputs, ..ByCpu::all(FEW_SAMPLES) }.of(isa)
         && !by_weights(shape, samples, isa)
 }
 
 /// Whether faer multiplies rows of samples faster by a layer's weights as they are than by their transpose: with AVX2,
-/// where they do not stay in a cache, or are packed for many samples anyway. (Measured on some 40 random layers of 256
-/// to 3400 thousand weights, and on squares of 300 to 4096: the other way round takes up to three times as long from
-/// there on, and up to twice as long below.)
+/// but on Intel since Golden Cove, where they do not stay in a cache, or are packed for many samples anyway. (Measured
+/// on some 40 random layers of 256 to 3400 thousand weights, and on squares of 300 to 4096, on a Zen 3: the other way
+/// round takes up to three times as long from there on, and up to twice as long below. On the others it is the weights
+/// as they are that take 1.05 to 3.5 times as long, of 40 layers of 300 to 4400 thousand.)
 pub(crate) fn by_weights((out, inputs): (usize, usize), samples: usize, isa: Isa) -> bool {
     let avx2 = match out * inputs {
         2_000_001.. => true,
@@ -233,10 +294,11 @@ pub(crate) fn by_weights((out, inputs): (usize, usize), samples: usize, isa: Isa
 }
 
 /// Whether faer multiplies one sample faster by the columns of a layer's weights than by their rows, which are short:
-/// with AVX2 also rows of 64 to 150, where there are many. (By up to 25%, on 16 layers of 300 to 2000 outputs.)
+/// with AVX2 also rows of 64 to 150, where there are many. (By up to 25%, on 16 layers of 300 to 2000 outputs on a
+/// Zen 3; on Intel since Golden Cove by 1.1 to 1.8 times on 9 of 12 layers of 190 outputs and more.)
 pub(crate) fn by_columns((out, inputs): (usize, usize), isa: Isa) -> bool {
-    let avx2 = inputs <= 150 && out >= 300;
-    inputs < 64 && out >= inputs || ByCpu { avx2, ..ByCpu::all(false) }.of(isa)
+    let [golden_cove_avx2, avx2] = [190, 300].map(|many| inputs <= 150 && out >= many);
+    inputs < 64 && out >= inputs || ByCpu { golden_cove_avx2, avx2, ..ByCpu::all(false) }.of(isa)
 }
 
 /// Whether faer multiplies a batch faster where activations lie feature-major between dense layers of such shapes. On
@@ -254,11 +316,11 @@ pub(crate) fn by_features(
     let samples = batch.samples();
     if isa.is_amd_avx512() {
         samples >= 40 && shapes.any(|(out, _)| out % isa.lanes() != 0)
-    } else if isa.is_golden_cove_avx512() && samples > MANY_SAMPLES {
+    } else if isa.is_golden_cove() && samples > MANY_SAMPLES {
         batch.is_feature_major()
-    } else if isa.is_golden_cove_avx512() && samples >= FEW_SAMPLES {
+    } else if isa.is_golden_cove() && samples >= FEW_SAMPLES {
         let nanoseconds =
-            |batch| shapes.clone().map(|shape| of_golden_cove(shape, 1.0, batch, isa)).sum::<f64>();
+            |batch| shapes.clone().map(|shape| golden_cove(shape, 1.0, batch, isa)).sum::<f64>();
         let ends = if batch.is_feature_major() { 1.1 } else { 1.0 };
         nanoseconds(Batch::feature_major(samples)) < ends * nanoseconds(Batch::row_major(samples))
     } else {
@@ -270,7 +332,7 @@ pub(crate) fn by_features(
 /// enough is known.
 pub(super) fn inner(shapes: impl Iterator<Item = (usize, usize)> + Clone, caller: Batch, isa: Isa) -> Batch {
     let samples = caller.samples();
-    if !isa.is_golden_cove_avx512() || shapes.clone().nth(1).is_none() {
+    if !isa.is_golden_cove() || shapes.clone().nth(1).is_none() {
         caller
     } else if by_features(shapes, caller, isa) {
         Batch::feature_major(samples)

@@ -113,9 +113,9 @@ impl fmt::Display for Choice {
 #[non_exhaustive]
 pub enum Origin {
     /// The cost model, calibrated on one thread of servers: a 2.8 GHz Ice Lake, for the AVX-512 of AMD a 3.9 GHz Zen 5,
-    /// for that of Intel since Golden Cove a 4.0 GHz Granite Rapids and an Emerald Rapids, and for AVX2 a 3.2 GHz Zen 3
-    /// and, in part, that Granite Rapids. It is there to choose with: a single time can be off by a factor of two, and
-    /// by more on other machines.
+    /// for that of Intel since Golden Cove a 4.0 GHz Granite Rapids and an Emerald Rapids, for AVX2 these two and, of
+    /// other CPUs, a 3.2 GHz Zen 3. It is there to choose with: a single time can be off by a factor of two, and by more
+    /// on other machines.
     Model,
     /// Runs on this machine.
     Measured,
@@ -374,7 +374,7 @@ impl Clone for Plan {
 /// By how much a sparse format must be expected to win over the dense product: the model knows neither well enough to
 /// tell less, and dense is what a user has without us. Where it knows how a batch lies, it knows them better.
 fn margin(isa: Isa) -> f64 {
-    if isa.is_golden_cove_avx512() { 1.05 } else { 1.1 }
+    if isa.is_golden_cove() { 1.05 } else { 1.1 }
 }
 
 /// The seconds that it takes to go on in another layout after a layer, besides the way there. What a layer takes by
