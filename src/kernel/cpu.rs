@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 /// The facts, asked for once: under a hypervisor each question takes microseconds.
 struct Cpu {
     is_amd: bool,
+    is_golden_cove: bool,
     /// The numbers of the family and the model.
     model: (u8, u8),
     first_level: Option<usize>,
@@ -22,6 +23,7 @@ impl Cpu {
 
         let cpu = CpuId::new();
         let is_amd = cpu.get_vendor_info().is_some_and(|vendor| vendor.as_str() == "AuthenticAMD");
+        let is_golden_cove = !is_amd && is_x86_feature_detected!("avxvnni");
         let model = cpu.get_feature_info().map(|info| (info.family_id(), info.model_id()));
         let mut caches = cpu.get_cache_parameters().into_iter().flatten();
         let first_level = caches.find(|cache| cache.level() == 1 && cache.cache_type() == CacheType::Data);
@@ -29,12 +31,12 @@ impl Cpu {
             let lines = cache.sets() * cache.associativity() * cache.physical_line_partitions();
             lines * cache.coherency_line_size()
         });
-        Self { is_amd, model: model.unwrap_or_default(), first_level }
+        Self { is_amd, is_golden_cove, model: model.unwrap_or_default(), first_level }
     }
 
     #[cfg(not(target_arch = "x86_64"))]
     fn ask() -> Self {
-        Self { is_amd: false, model: (0, 0), first_level: None }
+        Self { is_amd: false, is_golden_cove: false, model: (0, 0), first_level: None }
     }
 }
 
@@ -45,10 +47,7 @@ pub(super) fn is_amd() -> bool {
 
 /// Whether Intel made this CPU, with cores since Golden Cove: AVX-VNNI came with these.
 pub(super) fn is_golden_cove() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return !is_amd() && is_x86_feature_detected!("avxvnni");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
+    cpu().is_golden_cove
 }
 
 /// Whether this CPU is a Sapphire or an Emerald Rapids: Intel's servers of Golden Cove before Granite Rapids.

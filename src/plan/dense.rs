@@ -250,6 +250,7 @@ const LARGE: usize = 9_000_000;
 /// sooner faer is as fast on the samples of a feature, of which eight fill a vector. (Measured on 64 layers, of 6 to 64
 /// outputs, on a Zen 3. On Intel since Golden Cove, 40 outputs and more are worth it for up to 12 samples, too: by the
 /// times of some 90 layers as they lie, in rows, and of the ways, 1 to 2 times as fast for 9 to 12.)
+#[inline]
 pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bool {
     let weights = shape.0 * shape.1;
     let by_outputs = match shape.0 {
@@ -282,6 +283,7 @@ pub(crate) fn few_samples(shape: (usize, usize), samples: usize, isa: Isa) -> bo
 /// on some 40 random layers of 256 to 3400 thousand weights, and on squares of 300 to 4096, on a Zen 3: the other way
 /// round takes up to three times as long from there on, and up to twice as long below. On the others it is the weights
 /// as they are that take 1.05 to 3.5 times as long, of 40 layers of 300 to 4400 thousand.)
+#[inline]
 pub(crate) fn by_weights((out, inputs): (usize, usize), samples: usize, isa: Isa) -> bool {
     let avx2 = match out * inputs {
         2_000_001.. => true,
@@ -296,6 +298,7 @@ pub(crate) fn by_weights((out, inputs): (usize, usize), samples: usize, isa: Isa
 /// Whether faer multiplies one sample faster by the columns of a layer's weights than by their rows, which are short:
 /// with AVX2 also rows of 64 to 150, where there are many. (By up to 25%, on 16 layers of 300 to 2000 outputs on a
 /// Zen 3; on Intel since Golden Cove by 1.1 to 1.8 times on 9 of 12 layers of 190 outputs and more.)
+#[inline]
 pub(crate) fn by_columns((out, inputs): (usize, usize), isa: Isa) -> bool {
     let [golden_cove_avx2, avx2] = [190, 300].map(|many| inputs <= 150 && out >= many);
     inputs < 64 && out >= inputs || ByCpu { golden_cove_avx2, avx2, ..ByCpu::all(false) }.of(isa)

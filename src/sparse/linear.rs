@@ -11,7 +11,7 @@ use super::rows::Rows;
 #[cfg(feature = "dense")]
 use super::shares::Group;
 #[cfg(feature = "dense")]
-use super::workspace::{matrix, matrix_mut};
+use super::workspace::{Buffers, matrix, matrix_mut};
 #[cfg(feature = "dense")]
 use crate::aligned::Aligned;
 use crate::csr::{self, Csr};
@@ -252,7 +252,7 @@ impl SparseLinear {
         &self,
         x: ArrayView2<'_, f32>,
         mut y: ArrayViewMut2<'_, f32>,
-        [before, after]: [&mut [f32]; 2],
+        [before, after]: &mut Buffers,
         threads: usize,
     ) {
         let (samples, (out, inputs)) = (x.nrows(), self.shape());

@@ -90,7 +90,7 @@ fn times(mlp: &SparseMlp, layer: &SparseLinear, batch: Batch, candidates: &[(Cho
     let y = RefCell::new(y);
     let pass = |format: Format| {
         let mut threads = threads.borrow_mut();
-        let [before, after] = threads[0].each_mut().map(|buffer| &mut buffer[..]);
+        let [before, after] = &mut threads[0];
         match format.layout() {
             Layout::Rows => {
                 let (together, stride) = (isa.samples_together(samples), mlp.row_stride());
@@ -110,7 +110,7 @@ fn times(mlp: &SparseMlp, layer: &SparseLinear, batch: Batch, candidates: &[(Cho
             }
             Layout::Batch => {
                 #[cfg(feature = "dense")]
-                layer.forward_batch(x.view(), y.borrow_mut().view_mut(), [before, after], 1);
+                layer.forward_batch(x.view(), y.borrow_mut().view_mut(), &mut threads[0], 1);
             }
         }
     };

@@ -174,8 +174,7 @@ impl SparseMlp {
                 #[cfg(feature = "dense")]
                 {
                     let count = threads.len();
-                    let buffers = threads[0].each_mut().map(|buffer| &mut buffer[..]);
-                    self.layers()[layers.start].forward_batch(x, y, buffers, count);
+                    self.layers()[layers.start].forward_batch(x, y, &mut threads[0], count);
                 }
             }
         }
