@@ -242,7 +242,7 @@ pub(super) fn seconds(layer: Profile, network: Network, format: Format, isa: Isa
             let nanoseconds = match blocks.rows {
                 4 => ByCpu {
                     amd: [0.029, 0.0065, 0.0425],
-                    golden_cove: [0.058, 0.0, 0.03],
+                    golden_cove: [0.0228, 0.0, 0.0465],
                     golden_cove_avx2: [0.056, 0.02, 0.026],
                     avx512: [0.125, 0.0, 0.108],
                     avx2: [0.021, 0.0, 0.073],
