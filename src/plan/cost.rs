@@ -14,8 +14,8 @@
 //!   fitted to) on, 0.09 for panels. By hand: lookups, the least that a panel's vector takes, dense products of more
 //!   than 9 million weights, and what takes longer with more than 300 samples. Dense products of more than one sample,
 //!   the ways into tiles and out of them and the ends of rows are of an Emerald Rapids, 810 layers of up to 300 samples,
-//!   N:M and blocks of it, too, 220 layers with such masks, and are scaled: σ from 0.06 for feature-major products and
-//!   panels to 0.1 for blocks and for row-major products of few samples. A Sapphire or Emerald Rapids has all of it as
+//!   N:M and blocks (but of four rows, by hand) of it, too, 220 layers with such masks; they are scaled: σ from 0.06 for
+//!   feature-major products and panels to 0.1 for blocks and for row-major products of few samples. A Sapphire or Emerald Rapids has all of it as
 //!   many times longer as that one took.
 //! - `golden_cove_avx2` of an Emerald Rapids whose kernels, and whose faer, were told to use AVX2, of the same 810
 //!   layers, σ from 0.03 for feature-major products of many samples and 0.06 for panels to 0.1 for CSR and 0.15 for
@@ -31,7 +31,8 @@
 //! its last constants, they are 1.3 and 0.9% slower for two times 160 layers and networks of up to four, none wider
 //! than 500 features; by the earlier one 1.9 and 1.5%. With AVX2 on the same, 0.4% for 120 of those, and 0.7% for 120
 //! of up to 1200 features, 0 to 95% pruned; by the times of the Zen 3 3.2 and 1.1%. Of 220 single layers with
-//! N of M or blocks, none of which it was fitted to, they are 0.4% slower with AVX-512, and 0.3% with AVX2.
+//! N of M or blocks, none of which it was fitted to, they are 0.4% slower with AVX-512, and 0.3% with AVX2
+//! (before blocks of four rows had their times by hand).
 //!
 //! Dense products are faer's, which chooses its instruction set itself: with AVX-512, its times are those of that
 //! server, else those of `avx2`, and for portable code as much slower as vectors are shorter. (Where a CPU with AVX-512
