@@ -13,10 +13,10 @@
 //! - `golden_cove` of a Granite Rapids of 4.0 GHz, σ from 0.06 for sliced ELLPACK (by gaps, 140 layers that it was not
 //!   fitted to) on, 0.09 for panels. By hand: lookups, the least that a panel's vector takes, dense products of more
 //!   than 9 million weights, and what takes longer with more than 300 samples. Dense products of more than one sample,
-//!   the ways into tiles and out of them and the ends of rows are of an Emerald Rapids, 810 layers of up to 300 samples,
-//!   N:M and blocks (but of four rows, by hand) of it, too, 220 layers with such masks; they are scaled: σ from 0.06 for
-//!   feature-major products and panels to 0.1 for blocks and for row-major products of few samples. A Sapphire or Emerald Rapids has all of it as
-//!   many times longer as that one took.
+//!   the ways into tiles and out of them and the ends of rows are of an Emerald Rapids, 810 layers of up to 300
+//!   samples, N:M and blocks (but of four rows, by hand) of it, too, 220 layers with such masks; they are scaled: σ from
+//!   0.06 for feature-major products and panels to 0.1 for blocks and for row-major products of few samples. A Sapphire
+//!   or Emerald Rapids has all of it as many times longer as that one took.
 //! - `golden_cove_avx2` of an Emerald Rapids whose kernels, and whose faer, were told to use AVX2, of the same 810
 //!   layers, σ from 0.03 for feature-major products of many samples and 0.06 for panels to 0.1 for CSR and 0.15 for
 //!   dense products of one sample. All of it is scaled to the Granite Rapids told so, of which CSR's, lookups' and
